@@ -1,0 +1,1 @@
+"""From member bytes to pictures: exact frames, masks and subject cut-outs."""

@@ -1,0 +1,1 @@
+"""OpenS2V-5M, askable and streamable."""

@@ -1,0 +1,142 @@
+"""Everything that can go wrong, as one tree.
+
+    Opens2vError
+    ├── ReleaseError                 the upstream release is not laid out as expected
+    │   └── TruncatedJsonError       a JSON file ends before its last brace
+    ├── ArchiveError                 bytes inside split tars
+    │   ├── TarFormatError           a header that is no tar header, or a kind we refuse (GNU sparse)
+    │   ├── MissingPieceError        a piece of a split tar is not there, or has another size than recorded
+    │   ├── MemberNotFoundError      no member of that name in the part
+    │   └── ShortReadError           a store gave fewer bytes than asked for
+    ├── CatalogError                 the catalog's tables
+    │   ├── CatalogNotFoundError     no catalog at the given place, or none given and none found
+    │   ├── CatalogVersionError      written by another schema version
+    │   ├── CatalogDamagedError      a file is missing, or its checksum, rows or links are wrong
+    │   └── IngestError              ingest could not finish; what is done is kept
+    ├── QueryError                   a `where` or column that the catalog cannot answer
+    ├── MissingExtraError            an optional dependency is absent; the message has the install command
+    └── DecodeError                  an mp4 that does not give the frame asked for
+        ├── NotAVideoError           no container FFmpeg knows
+        ├── NoVideoStreamError       a container without video (audio only)
+        ├── TruncatedVideoError      the stream ends early; `num_frames_decoded` says how far it got
+        ├── CorruptFrameError        the decoder concealed damage in a wanted frame; `frame_idx` names it
+        └── FrameIndexError          an index outside the clip (also an IndexError)
+
+A caller's mistake (a negative limit, an unknown config name) is a plain `ValueError` or `TypeError`.
+Every message says what was expected, what was found, where, and what to do.
+"""
+
+
+class Opens2vError(Exception):
+    """Base of all errors this project raises about data, files and environment."""
+
+
+class ReleaseError(Opens2vError):
+    """The upstream release is not laid out as expected."""
+
+
+class TruncatedJsonError(ReleaseError):
+    """A JSON file ends before its last brace.
+
+    Attributes:
+        path: the file, relative to the release.
+        offset: byte offset of the first byte that belongs to no whole record.
+    """
+
+    def __init__(self, message: str, *, path: str, offset: int) -> None:
+        super().__init__(message)
+        self.path = path
+        self.offset = offset
+
+
+class ArchiveError(Opens2vError):
+    """Bytes inside a part's tar could not be found or read."""
+
+
+class TarFormatError(ArchiveError):
+    """A header that is no tar header, or of a kind we refuse."""
+
+
+class MissingPieceError(ArchiveError):
+    """A piece of a split tar is not there, or has another size than recorded."""
+
+
+class MemberNotFoundError(ArchiveError, LookupError):
+    """No member of that name in the part."""
+
+
+class ShortReadError(ArchiveError):
+    """A store gave fewer bytes than asked for."""
+
+
+class CatalogError(Opens2vError):
+    """The catalog cannot be used."""
+
+
+class CatalogNotFoundError(CatalogError):
+    """No catalog at the given place, or none given and none found."""
+
+
+class CatalogVersionError(CatalogError):
+    """The catalog was written by another schema version."""
+
+
+class CatalogDamagedError(CatalogError):
+    """A file of the catalog is missing, or its checksum, rows or links are wrong."""
+
+
+class IngestError(CatalogError):
+    """Ingest could not finish; what is done is kept and a rerun continues."""
+
+
+class QueryError(Opens2vError):
+    """A `where` condition or a column that the catalog cannot answer."""
+
+
+class MissingExtraError(Opens2vError, ImportError):
+    """An optional dependency is absent."""
+
+    def __init__(self, *, package: str, extra: str, needed_for: str) -> None:
+        super().__init__(f'{needed_for} needs {package}, which is not installed: pip install "opens2v-data[{extra}]"')
+        self.package = package
+        self.extra = extra
+
+
+class DecodeError(Opens2vError):
+    """A clip does not give the frames asked for."""
+
+
+class NotAVideoError(DecodeError):
+    """The bytes are no container that FFmpeg knows (empty, garbage, or cut before its index)."""
+
+
+class NoVideoStreamError(DecodeError):
+    """The container has no video stream (audio only)."""
+
+
+class TruncatedVideoError(DecodeError):
+    """The video stream ends early.
+
+    Attributes:
+        num_frames_decoded: how many frames from the start decode.
+    """
+
+    def __init__(self, message: str, *, num_frames_decoded: int) -> None:
+        super().__init__(message)
+        self.num_frames_decoded = num_frames_decoded
+
+
+class CorruptFrameError(DecodeError):
+    """The decoder concealed damage in a wanted frame.
+
+    Attributes:
+        frame_idx: the frame's index in display order.
+    """
+
+    def __init__(self, message: str, *, frame_idx: int) -> None:
+        super().__init__(message)
+        self.frame_idx = frame_idx
+
+
+class FrameIndexError(DecodeError, IndexError):
+    """A frame index outside the clip."""
