@@ -1,0 +1,534 @@
+r"""Read one JSON object of any size, `{key: value, …}`, from anywhere, in bounded memory.
+
+No parser opens a 66 GB object, so none is asked to. Chunks of a megabyte or two are cut where one record ends and the next
+begins, and each chunk, put between braces, is a small object that msgspec decodes at full speed:
+
+    …"score": [0.99]}}}},\n    "clip_b": {\n        "metadata": {"cut": …}…},\n    "clip_c": {\n        "metadata"…
+                       ^       ^------ start of a record                         ^       ^------ start of the next
+                       comma                                                     this comma becomes the chunk's "}"
+
+A *boundary* is a closing bracket, a comma, a quoted key, a colon and an opening bracket before the first inner key, which the
+head of the file tells (`"metadata"` for annotations, `"cur_id"` for pairs, where records open with `[{`). Why it cannot be
+text inside a string: in `{"metadata"` the quote cannot close a string (a letter follows), so it opens one; then the brace
+before it is structure, and so is all that is matched backwards from there. Only the depth is assumed. `_is_nested_at` looks further
+where that matters: at the ends of a unit of work, and in chunks that do not decode.
+
+Any partition of a file into units gives the same records: a unit owns the records that start in
+`[resync(lo), resync(hi))`, and `resync` depends on the file alone.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+import msgspec
+
+from opens2v_data.errors import ReleaseError
+from opens2v_data.release.files import ReleaseFiles
+
+R = TypeVar("R")
+
+CHUNK_BYTES = 1 << 20
+"""Bytes read at a time. 1-2 MB stay in the cores' caches: twice as fast as fresh 8 MB buffers (INGEST.md)."""
+
+MAX_RECORD_BYTES = 64 << 20
+"""A region this long without a boundary is no record; it is quarantined unread."""
+
+HEAD_BYTES = 64 << 10
+"""Read to learn how records open."""
+
+NESTED_LOOKAHEAD, NESTED_LOOKAHEAD_BYTES = 8, 2 << 20
+"""How many members, and bytes, `_is_nested_at` looks through for the bracket that would close around a boundary."""
+
+_SPACE = b" \t\r\n"
+_BOM = b"\xef\xbb\xbf"
+_TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\]]', re.DOTALL)
+_HEAD = re.compile(
+    rb'(?P<open>\{\s*)(?P<key>"(?:[^"\\]|\\.)*")\s*:\s*(?P<opener>\[\s*\{|\{)\s*(?P<first>"(?:[^"\\]|\\.)*")\s*:', re.DOTALL
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """How the records of a file open.
+
+    Attributes:
+        opener: brackets between a record's colon and its first inner key, without white space: `{` or `[{`.
+        first: the first inner key with its quotes, as bytes of the file.
+    """
+
+    opener: bytes
+    first: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BadRegion:
+    """Bytes that gave no record.
+
+    Attributes:
+        offset, length: which, in bytes of the file.
+        key: the record's key where it could be read.
+        reason: why, in words.
+        is_truncated: the file ends inside.
+        num_records: records it counts as: 1, or 0 for bytes between records.
+    """
+
+    offset: int
+    length: int
+    key: str | None
+    reason: str
+    is_truncated: bool = False
+    num_records: int = 1
+
+
+@dataclass(slots=True)
+class Batch(Generic[R]):
+    """What one chunk gave, in file order.
+
+    Attributes:
+        keys, offsets, records: one entry per record; the offset is that of the key's opening quote.
+        quirks: oddities met while parsing, per record.
+        bad: what gave no record.
+        num_boundaries: boundaries counted in the chunk's bytes, independently of the decoding.
+        num_unmarked: records (or bad ones) that open otherwise than the file's first, which no boundary marks.
+        end: offset of the first byte that is not of this chunk.
+    """
+
+    keys: list[str] = field(default_factory=list)
+    offsets: list[int] = field(default_factory=list)
+    records: list[R] = field(default_factory=list)
+    quirks: list[list[str]] = field(default_factory=list)
+    bad: list[BadRegion] = field(default_factory=list)
+    num_boundaries: int = 0
+    num_unmarked: int = 0
+    end: int = 0
+
+
+class HugeObject(Generic[R]):
+    """One JSON object `{key: record, …}` in a file.
+
+    Args:
+        files, path: where it lies.
+        record_type: what msgspec decodes each value to.
+        decode_one: decodes one value leniently, raising `ValueError` with the reason when it cannot.
+        chunk_bytes: bytes read at a time; memory is about twice this, more only for a record longer than it.
+
+    Raises:
+        ReleaseError: the file does not begin like `{"key": {"first": …`.
+    """
+
+    def __init__(
+        self,
+        files: ReleaseFiles,
+        path: str,
+        *,
+        record_type: type[R],
+        decode_one: Callable[[bytes], tuple[R, list[str]]],
+        chunk_bytes: int = CHUNK_BYTES,
+    ) -> None:
+        self.path = path
+        self.size_bytes = files.size(path)
+        self._files = files
+        self._decoder = msgspec.json.Decoder(dict[str, record_type])
+        self._decode_one = decode_one
+        self._chunk_bytes = chunk_bytes
+        head = self._read(0, HEAD_BYTES)
+        start = len(_BOM) if head.startswith(_BOM) else 0
+        body = head[start:].lstrip(_SPACE)
+        self._body = len(head) - len(body)
+        self.shape: Shape | None = None
+        if match := _HEAD.match(body):
+            self.shape = Shape(opener=re.sub(rb"\s", b"", match["opener"]), first=match["first"])
+            self.first_record = self._body + match.start("key")
+        elif not body.startswith(b"{"):
+            raise ReleaseError(
+                f'expected one JSON object {{"clip_key": {{…}}, …}} in {path}, found {head[:40]!r} at byte {self._body}; '
+                "is this an annotation file?"
+            )
+        else:
+            # Empty, or a first record of another kind: the whole file is one region, read record by record.
+            self.first_record = self._body + len(body) - len(body[1:].lstrip(_SPACE)) if len(body) > 1 else self.size_bytes
+
+    def resync(self, offset: int) -> int:
+        """Return the offset of the first record that starts at or after `offset`; the file's size when none does."""
+        if offset <= self.first_record:
+            return self.first_record
+        if self.shape is None:
+            return self.size_bytes
+        # Step back far enough that a key cut by `offset` is seen from its start: matching runs backwards from the first
+        # inner key, over an opener, a colon, a key and a comma. A key does not get longer than this.
+        position = max(self._body, offset - HEAD_BYTES)
+        step = self._chunk_bytes
+        while position < self.size_bytes:
+            data = self._read(position, step + HEAD_BYTES)
+            for start in boundaries(data, self.shape):
+                if position + start >= offset and not self._is_nested_at(position + start):
+                    return position + start
+            if position + len(data) >= self.size_bytes:
+                break
+            position += step
+        return self.size_bytes
+
+    def units(self, unit_bytes: int) -> list[tuple[int, int]]:
+        """Return `(lo, hi)` ranges of about `unit_bytes` that cover the file."""
+        edges = list(range(0, self.size_bytes, unit_bytes)) or [0]
+        if len(edges) > 1 and self.size_bytes - edges[-1] < unit_bytes // 4:
+            edges.pop()
+        return list(zip(edges, [*edges[1:], self.size_bytes], strict=True))
+
+    def read(self, lo: int = 0, hi: int | None = None) -> Iterator[Batch[R]]:
+        """Give the records that start in `[resync(lo), resync(hi))`, chunk by chunk, in file order.
+
+        Args:
+            lo, hi: any byte offsets; the whole file by default.
+
+        Yields:
+            Batches; records + bad records = records in the range.
+        """
+        begin = self.resync(lo)
+        end = self.size_bytes if hi is None or hi >= self.size_bytes else self.resync(hi)
+        is_last = end >= self.size_bytes
+        if begin >= end:
+            if is_last and lo <= self.first_record:
+                yield Batch(bad=[_truncated(self.size_bytes, b"")], end=end)
+            return
+        buffer = bytearray(2 * self._chunk_bytes)
+        filled, base = 0, begin  # buffer[:filled] holds the file's bytes from `base`
+        while base < end:
+            if filled > len(buffer) - self._chunk_bytes // 2:
+                buffer.extend(bytes(len(buffer)))
+            want = min(len(buffer) - filled, end - base - filled)
+            with memoryview(buffer) as view:
+                got = self._files.readinto(self.path, base + filled, view[filled : filled + want])
+            if got < want:
+                raise ReleaseError(
+                    f"expected {want} bytes at {base + filled} of {self.path}, found {got}: the file changed while it was read"
+                )
+            filled += got
+            reaches_end = base + filled >= end
+            cut = filled if reaches_end else self._last_boundary(buffer, filled)
+            if cut <= 0 and filled < MAX_RECORD_BYTES:
+                continue
+            cut = cut if cut > 0 else filled
+            batch = self._decode(buffer, cut, base, is_last=is_last and reaches_end)
+            if batch is None:
+                while not reaches_end and cut > 0 and self._is_nested_at(base + cut):
+                    cut = self._last_boundary(buffer, cut)
+                if cut <= 0 and filled < MAX_RECORD_BYTES:
+                    continue
+                cut = cut if cut > 0 else filled
+                batch = self._decode_slowly(bytes(memoryview(buffer)[:cut]), base, is_last=is_last and reaches_end)
+            yield batch
+            buffer[: filled - cut] = buffer[cut:filled]
+            filled, base = filled - cut, base + cut
+            if len(buffer) > 2 * self._chunk_bytes and filled <= self._chunk_bytes:
+                del buffer[2 * self._chunk_bytes :]
+
+    # -- decoding a chunk -------------------------------------------------------------------------------------------
+
+    def _decode(self, buffer: bytearray, cut: int, base: int, *, is_last: bool) -> Batch[R] | None:
+        """Decode `buffer[:cut]`, whole records, in one go; None when it is not as plain as nearly all chunks are."""
+        comma = _rskip(buffer, cut) - 1
+        if self.shape is None or comma <= 0 or buffer[comma] != (0x7D if is_last else 0x2C):  # "}" or ","
+            return None
+        starts = list(boundaries(buffer, self.shape, cut, first_at=0))
+        with memoryview(buffer) as view:
+            chunk = b"".join((b"{", view[:comma], b"}"))
+        try:
+            records = self._decoder.decode(chunk)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return None
+        # Fewer keys than boundaries: a key stands twice, which every parser hides. More: a record no boundary marks.
+        if len(records) != len(starts) or not _same_keys(buffer, starts, records):
+            return None
+        return Batch(
+            keys=list(records),
+            offsets=[base + start for start in starts],
+            records=list(records.values()),
+            quirks=[[] for _ in starts],
+            num_boundaries=len(starts),
+            end=base + cut,
+        )
+
+    def _decode_slowly(self, data: bytes, base: int, *, is_last: bool) -> Batch[R]:
+        """Decode a chunk record by record; what is damaged goes up to the next boundary that can be trusted.
+
+        A boundary is trusted when all between it and a trusted one is balanced, else when `_is_nested_at` does not object.
+        Both depend on the file alone, so that any cutting into chunks and units gives the same records.
+        """
+        batch: Batch[R] = Batch(end=base + len(data))
+        starts = list(boundaries(data, self.shape, first_at=0)) if self.shape is not None else []
+        marked = set(starts)
+        nested: dict[int, bool] = {}
+
+        def next_trusted(after: int, before: int | None = None) -> int | None:
+            for start in starts[bisect_right(starts, after) :]:
+                if before is not None and start >= before:
+                    return None
+                if start not in nested:
+                    nested[start] = self._is_nested_at(base + start)
+                if not nested[start]:
+                    return start
+            return None
+
+        lo = 0
+        while lo < len(data):
+            members, rest = scan_members(data, lo)
+            # A lost quote turns strings inside out, and the scan may swallow whole records before brackets match again.
+            swallowed = ((i, next_trusted(m.key_lo, m.value_hi)) for i, m in enumerate(members))
+            index, resume = next(((i, start) for i, start in swallowed if start is not None), (len(members), None))
+            reason = "brackets or quotes do not close before the next record"
+            if resume is None:
+                if rest >= len(data):
+                    self._take(batch, data, members, base, marked)
+                    if is_last:
+                        batch.bad.append(_truncated(base + len(data), b""))
+                    break
+                is_closed = data[rest] in b"}]"
+                resume = next_trusted(rest)
+                after = data[rest + 1 :].lstrip(_SPACE)
+                if is_closed and is_last and resume is None and not after.startswith((b"}", b"]", b",")):
+                    self._take(batch, data, members, base, marked)
+                    if after:
+                        offset = base + len(data) - len(after)
+                        reason = f"bytes after the closing brace of the file: {after[:40]!r}"
+                        batch.bad.append(BadRegion(offset=offset, length=len(after), key=None, reason=reason, num_records=0))
+                    break
+                if is_closed:
+                    # One bracket too many: the record it is in began at the last boundary, and closed too early.
+                    reason = "a bracket closes that nothing opened"
+                    while index > 0 and members[index - 1].key_lo not in marked:
+                        index -= 1
+                    index = max(0, index - 1)
+            region_lo = members[index].key_lo if index < len(members) else rest
+            self._take(batch, data, members[:index], base, marked)
+            batch.num_unmarked += region_lo not in marked
+            region = data[region_lo : resume if resume is not None else len(data)]
+            if resume is None and is_last:
+                batch.bad.append(_truncated(base + region_lo, region))
+            else:
+                key = _key_at(region, 0)
+                batch.bad.append(BadRegion(offset=base + region_lo, length=len(region), key=key, reason=reason))
+            lo = resume if resume is not None else len(data)
+        batch.num_boundaries = len(batch.keys) + sum(bad.num_records for bad in batch.bad) - batch.num_unmarked
+        return batch
+
+    def _take(self, batch: Batch[R], data: bytes, members: list[Member], base: int, starts: set[int]) -> None:
+        """Decode each member on its own; what does not decode is bad, with its reason."""
+        for member in members:
+            batch.num_unmarked += member.key_lo not in starts
+            raw_key = data[member.key_lo : member.key_hi]
+            key = _text(raw_key)
+            value = data[member.value_lo : member.value_hi]
+            try:
+                if key is None:
+                    raise ValueError(f"expected a quoted clip key, found {raw_key[:40]!r}")
+                record, quirks = self._decode_one(value)
+            except ValueError as error:
+                offset, length = base + member.key_lo, member.value_hi - member.key_lo
+                batch.bad.append(BadRegion(offset=offset, length=length, key=key, reason=str(error)))
+                continue
+            batch.keys.append(key)
+            batch.offsets.append(base + member.key_lo)
+            batch.records.append(record)
+            batch.quirks.append(quirks)
+
+    # -- boundaries -------------------------------------------------------------------------------------------------
+
+    def _last_boundary(self, buffer: bytearray, filled: int) -> int:
+        if self.shape is None:
+            return -1
+        stop = filled
+        while (at := buffer.rfind(self.shape.first, 0, stop)) > 0:
+            start = _record_start(buffer, at, self.shape)
+            if start is not None and start > 0:
+                return start
+            stop = at + len(self.shape.first) - 1
+        return -1
+
+    def _is_nested_at(self, offset: int) -> bool:
+        """Tell whether the boundary at `offset` lies deeper than a record: more brackets close than open before the end."""
+        data = self._read(offset, NESTED_LOOKAHEAD_BYTES)
+        members, rest = scan_members(data, 0, max_members=NESTED_LOOKAHEAD)
+        if len(members) >= NESTED_LOOKAHEAD or rest >= len(data) or data[rest : rest + 1] != b"}":
+            return False
+        return bool(data[rest + 1 :].strip(_SPACE)) or offset + len(data) < self.size_bytes
+
+    def _read(self, offset: int, length: int) -> bytes:
+        buffer = bytearray(max(0, min(length, self.size_bytes - offset)))
+        got = self._files.readinto(self.path, offset, memoryview(buffer))
+        return bytes(buffer[:got])
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One `"key": value` of an object: half-open byte ranges of the key (with quotes) and the value."""
+
+    key_lo: int
+    key_hi: int
+    value_lo: int
+    value_hi: int
+
+
+def boundaries(data: bytes | bytearray, shape: Shape, end: int | None = None, *, first_at: int | None = None) -> Iterator[int]:
+    """Give the offsets of the opening quotes of record keys in `data[:end]`.
+
+    Args:
+        data: bytes of the file.
+        shape: how its records open.
+        end: look no further.
+        first_at: an offset known to be a record's start, which nothing need precede.
+    """
+    stop = len(data) if end is None else end
+    at = data.find(shape.first, 0, stop)
+    while at >= 0:
+        start = _record_start(data, at, shape, first_at)
+        if start is not None:
+            yield start
+        at = data.find(shape.first, at + len(shape.first), stop)
+
+
+def _record_start(data: bytes | bytearray, at: int, shape: Shape, first_at: int | None = None) -> int | None:
+    """Match backwards from a first inner key: opener, colon, quoted key, comma, closing bracket."""
+    position = at
+    for bracket in reversed(shape.opener):
+        position = _rskip(data, position) - 1
+        if position < 0 or data[position] != bracket:
+            return None
+    position = _rskip(data, position) - 1
+    if position < 0 or data[position] != 0x3A:  # ":"
+        return None
+    closing = _rskip(data, position) - 1
+    if closing < 1 or data[closing] != 0x22:  # '"'
+        return None
+    opening = closing
+    while True:
+        opening = data.rfind(b'"', 0, opening)
+        if opening < 0:
+            return None
+        slashes = opening
+        while slashes > 0 and data[slashes - 1] == 0x5C:  # "\"
+            slashes -= 1
+        if (opening - slashes) % 2 == 0:
+            break
+    if opening == first_at:
+        return opening
+    position = _rskip(data, opening) - 1
+    if position < 0 or data[position] != 0x2C:  # ","
+        return None
+    position = _rskip(data, position) - 1
+    if position < 0 or data[position] != (0x7D if shape.opener[0] == 0x7B else 0x5D):  # "}" or "]"
+        return None
+    # The colon after the first inner key makes it a key and not a string in a list.
+    after = at + len(shape.first)
+    while after < len(data) and data[after] in _SPACE:
+        after += 1
+    return opening if after >= len(data) or data[after] == 0x3A else None
+
+
+def scan_members(data: bytes, lo: int, hi: int | None = None, *, max_members: int | None = None) -> tuple[list[Member], int]:
+    """Split `"key": value, "key": value, …` by counting brackets outside strings; values are not parsed.
+
+    Args:
+        data: bytes that start at a key at `lo`.
+        lo, hi: the half-open range to split.
+        max_members: stop after so many.
+
+    Returns:
+        The whole members, and where the scan stopped: at `hi` when all was split, at the closing bracket that nothing in the
+        range opens, or at the start of the first member that does not end inside the range.
+    """
+    end = len(data) if hi is None else hi
+    members: list[Member] = []
+    position = lo
+    while True:
+        position = _skip(data, position, end, b",")
+        if position >= end or data[position] in b"}]":
+            return members, min(position, end)
+        key_lo = position
+        key = _TOKEN.match(data, key_lo, end)
+        if key is None or data[key_lo] != 0x22:
+            return members, key_lo
+        colon = _skip(data, key.end(), end)
+        if colon >= end or data[colon] != 0x3A:
+            return members, key_lo
+        value_lo = _skip(data, colon + 1, end)
+        if value_lo >= end:
+            return members, key_lo
+        value_hi = _value_end(data, value_lo, end)
+        if value_hi is None:
+            return members, key_lo
+        members.append(Member(key_lo, key.end(), value_lo, value_hi))
+        if max_members is not None and len(members) >= max_members:
+            return members, value_hi
+        position = _skip(data, value_hi, end)
+        if position < end and data[position] not in b",}]":
+            return members[:-1], key_lo
+
+
+def _value_end(data: bytes, lo: int, end: int) -> int | None:
+    """Return where the JSON value at `lo` ends, or None when the range ends first."""
+    if data[lo] not in b'{["':
+        at = lo
+        while at < end and data[at] not in b",}] \t\r\n":
+            at += 1
+        return at if at < end and at > lo else None
+    depth = 0
+    for token in _TOKEN.finditer(data, lo, end):
+        first = data[token.start()]
+        if first in b"{[":
+            depth += 1
+        elif first in b"}]":
+            depth -= 1
+        if depth == 0:
+            return token.end()
+    return None
+
+
+def _skip(data: bytes, position: int, end: int, also: bytes = b"") -> int:
+    while position < end and (data[position] in _SPACE or data[position] in also):
+        position += 1
+    return position
+
+
+def _rskip(data: bytes | bytearray, position: int) -> int:
+    while position > 0 and data[position - 1] in _SPACE:
+        position -= 1
+    return position
+
+
+def _truncated(offset: int, torn: bytes) -> BadRegion:
+    """Describe the end of a file that lacks its last brace; `torn` is the record that the end cuts, if it cuts one."""
+    return BadRegion(
+        offset=offset,
+        length=len(torn),
+        key=_key_at(torn, 0) if torn.startswith(b'"') else None,
+        reason="the file ends inside this record" if torn else 'the file ends before its last brace "}"',
+        is_truncated=True,
+        num_records=int(bool(torn)),
+    )
+
+
+def _same_keys(buffer: bytearray, starts: list[int], records: dict[str, R]) -> bool:
+    """Check that the keys stand where the boundaries are: equal counts alone could be one too many and one too few."""
+    return all(
+        buffer.startswith(b'"%s"' % key.encode(), start) or _key_at(buffer, start) == key
+        for start, key in zip(starts, records, strict=True)
+    )
+
+
+def _text(quoted: bytes) -> str | None:
+    try:
+        return msgspec.json.decode(quoted, type=str)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        text = quoted[1:-1].decode("utf-8", "replace")
+        return text if quoted.startswith(b'"') else None
+
+
+def _key_at(data: bytes | bytearray, lo: int) -> str | None:
+    token = _TOKEN.match(data, lo)
+    return _text(token.group()) if token is not None and token.group().startswith(b'"') else None
