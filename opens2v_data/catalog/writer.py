@@ -1,0 +1,144 @@
+"""Write one table: fixed row groups whatever batches come, checksum and ranges as it goes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from types import TracebackType
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from opens2v_data.catalog.manifest import CatalogFile, RowGroup
+from opens2v_data.catalog.schemas import TableSchema
+
+ZSTD_LEVEL = 1
+
+
+class HashingFile:
+    """A file that is written once, from start to end, and knows its SHA-256."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("wb")
+        self._hash = hashlib.sha256()
+        self.size_bytes = 0
+        self.closed = False
+
+    def write(self, data: bytes | memoryview | pa.Buffer) -> int:
+        view = memoryview(data)
+        self._hash.update(view)
+        self._file.write(view)
+        self.size_bytes += view.nbytes
+        return view.nbytes
+
+    def tell(self) -> int:
+        return self.size_bytes
+
+    def flush(self) -> None:
+        self._file.flush()
+
+    def close(self) -> None:
+        if not self.closed:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
+            self.closed = True
+
+    def writable(self) -> bool:
+        return True
+
+    def readable(self) -> bool:
+        return False
+
+    def seekable(self) -> bool:
+        return False
+
+    @property
+    def sha256(self) -> str:
+        return self._hash.hexdigest()
+
+
+class TableWriter:
+    """Write `<folder>/<table>.parquet`; the bytes depend on the rows only, not on how they were batched.
+
+    Use as a context manager; `file` is there after it.
+    """
+
+    def __init__(self, table: TableSchema, folder: Path) -> None:
+        self.table = table
+        self.path = folder / f"{table.name}.parquet"
+        self.num_rows = 0
+        self.file: CatalogFile | None = None
+        self._schema = table.arrow
+        self._sink = HashingFile(self.path)
+        self._writer = pq.ParquetWriter(
+            pa.PythonFile(self._sink, mode="w"),
+            self._schema,
+            compression="zstd",
+            compression_level=ZSTD_LEVEL,
+            use_dictionary=[*(_leaf(name, self._schema) for name in table.dictionary)] or False,
+            write_statistics=True,
+            version="2.6",
+        )
+        self._pending: list[pa.RecordBatch] = []
+        self._num_pending = 0
+        self._row_groups: list[RowGroup] = []
+
+    def write(self, rows: pa.RecordBatch | pa.Table) -> None:
+        """Add rows, whose columns must be the table's, in its order."""
+        batches = rows.to_batches() if isinstance(rows, pa.Table) else [rows]
+        for batch in batches:
+            if batch.num_rows:
+                self._pending.append(batch)
+                self._num_pending += batch.num_rows
+        while self._num_pending >= self.table.row_group_rows:
+            self._flush(self.table.row_group_rows)
+
+    def write_columns(self, **columns: object) -> None:
+        """Add rows given as one sequence, NumPy array or Arrow array per column."""
+        arrays = [
+            column if isinstance(column := columns[field.name], pa.Array) else pa.array(column, field.type)
+            for field in self._schema
+        ]
+        self.write(pa.RecordBatch.from_arrays(arrays, schema=self._schema))
+
+    def __enter__(self) -> TableWriter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        try:
+            if error is None:
+                while self._num_pending:
+                    self._flush(min(self._num_pending, self.table.row_group_rows))
+            self._writer.close()
+        finally:
+            self._sink.close()
+        self.file = CatalogFile(
+            path=self.path.name,
+            size_bytes=self._sink.size_bytes,
+            sha256=self._sink.sha256,
+            rows=self.num_rows,
+            row_groups=tuple(self._row_groups),
+        )
+
+    def _flush(self, num_rows: int) -> None:
+        # One contiguous array per column: parquet's page borders would otherwise follow the batches.
+        pending = pa.Table.from_batches(self._pending, self._schema)
+        group = pending.slice(0, num_rows).combine_chunks()
+        rest = pending.slice(num_rows)
+        self._pending = rest.to_batches()
+        self._num_pending = rest.num_rows
+        self._writer.write_table(group, row_group_size=num_rows)
+        self.num_rows += num_rows
+        ranges = {}
+        for name in self.table.ranges:
+            bounds = pc.min_max(group.column(name))
+            if (low := bounds["min"].as_py()) is not None:
+                ranges[name] = (low, bounds["max"].as_py())
+        self._row_groups.append(RowGroup(rows=num_rows, ranges=ranges))
+
+
+def _leaf(name: str, schema: pa.Schema) -> str:
+    return f"{name}.list.element" if pa.types.is_list(schema.field(name).type) else name
