@@ -22,12 +22,13 @@ Upstream's variants and what becomes of them (each has a test in `tests/release/
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import PurePosixPath
 from typing import Any
 
 import msgspec
+
+from opens2v_data.release.lenient import parse_leniently
 
 INT32_MAX = 2**31 - 1
 
@@ -190,39 +191,16 @@ def decode_record(value: bytes | memoryview) -> tuple[RawRecord, list[str]]:
 
 
 def _decode_leniently(value: bytes) -> tuple[RawRecord, list[str]]:
-    # msgspec refuses NaN, lone surrogates and raw control characters, and calls surrogates "truncated": ask stdlib.
-    quirks: list[str] = []
-    text = value.decode("utf-8", "replace")
-    if "\ufffd" in text and "\ufffd".encode() not in value:
-        quirks.append("text-repaired")
     try:
-        tree = json.loads(text, strict=False)
-    except (ValueError, RecursionError) as error:
+        tree, quirks = parse_leniently(value)
+    except ValueError as error:
         raise RecordError(f"not JSON: {_short(error)}") from error
     try:
-        record = msgspec.convert(_repair(tree, quirks), RawRecord, strict=False)
-        _finite(record, quirks)
-        return record, list(dict.fromkeys(quirks))
+        record = msgspec.convert(tree, RawRecord, strict=False)
     except msgspec.ValidationError as error:
         raise RecordError(f"unexpected shape: {_short(error)}") from error
-    except RecursionError as error:
-        raise RecordError("nested too deeply") from error
-
-
-def _repair(node: Any, quirks: list[str]) -> Any:
-    """Replace NaN and infinities by None, lone surrogates by U+FFFD, in every corner of the tree."""
-    if isinstance(node, dict):
-        return {_repair(key, quirks): _repair(value, quirks) for key, value in node.items()}
-    if isinstance(node, list):
-        return [_repair(value, quirks) for value in node]
-    if isinstance(node, float) and not math.isfinite(node):
-        quirks.append("nan")
-        return None
-    if isinstance(node, str):
-        if any("\ud800" <= character <= "\udfff" for character in node):
-            quirks.append("text-repaired")
-            return "".join("\ufffd" if "\ud800" <= character <= "\udfff" else character for character in node)
-    return node
+    _finite(record, quirks)
+    return record, list(dict.fromkeys(quirks))
 
 
 def _finite(record: RawRecord, quirks: list[str]) -> None:

@@ -1,0 +1,352 @@
+"""Put finished units together: one pass that gives ids and writes the tables, in bounded memory, the same for any units.
+
+    units/…            clips, captions, subjects, masks of a byte range each, ids of their own
+      │  1. hashes     read every clip's key hash: find keys that stand twice in a file, count classes
+      │  2. tables     stream the units in order: clip_id counts up, class ids by frequency, blobs go to files of ≤ 1 GiB
+      │  3. indices    class_index, keys, pairs, views, plates: sorted from what pass 2 scattered, or looked up by hash
+      ▼
+    tables/…           renamed into the catalog at the end, the manifest last
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from opens2v_data.catalog.links import ClassNames, ClipKeys
+from opens2v_data.catalog.manifest import CatalogFile
+from opens2v_data.catalog.masks import MAX_FILE_BYTES, blob_file
+from opens2v_data.catalog.members import IndexedPart, MemberNames, read_members
+from opens2v_data.catalog.schemas import (
+    CAPTIONS,
+    CLASS_INDEX,
+    CLIPS,
+    KEYS,
+    LOCATIONS,
+    MASKS,
+    MEMBERS,
+    SUBJECTS,
+    TABLES,
+)
+from opens2v_data.catalog.sorting import RangeSorter
+from opens2v_data.catalog.units import Quarantined, UnitResult
+from opens2v_data.catalog.writer import HashingFile, TableWriter
+from opens2v_data.release.layout import part_of
+
+ROWS_PER_RANGE = 2_000_000
+"""Rows that a range of an external sort may have: some 40 MB."""
+
+COPY_BYTES = 4 << 20
+
+
+@dataclass
+class Assembly:
+    """What putting together produced: checksummed files, quarantine lines and counts."""
+
+    tables: dict[str, CatalogFile] = field(default_factory=dict)
+    files: list[CatalogFile] = field(default_factory=list)
+    duplicates: list[Quarantined] = field(default_factory=list)
+    report: dict[str, Any] = field(default_factory=dict)
+    clip_keys: ClipKeys | None = None
+    classes: ClassNames | None = None
+
+
+def assemble_units(
+    work: Path,
+    folder: Path,
+    units: list[UnitResult],
+    parts: list[IndexedPart],
+    progress: Callable[[int, int], None] | None = None,
+) -> Assembly:
+    """Write all tables that come from units and members to `folder`.
+
+    Args:
+        work: the ingest's work folder, with the units and the members in it.
+        folder: an empty folder for the tables.
+        units: finished units in order: by file, then by offset.
+        parts: indexed video parts in order.
+        progress: called with clips done and clips in all.
+    """
+    assembly = Assembly()
+    keep = _find_duplicates(work, units, assembly)
+    num_clips = sum(int(mask.sum()) for mask in keep)
+    classes = _count_classes(work, units, keep)
+    assembly.classes = classes
+    _write_members(work, folder, parts, assembly)
+    _write_clips(work, folder, units, keep, classes, parts, num_clips, assembly, progress)
+    return assembly
+
+
+def _find_duplicates(work: Path, units: list[UnitResult], assembly: Assembly) -> list[np.ndarray]:
+    """Return which rows of each unit to keep: of two records with one key in a file the first stays."""
+    keep: list[np.ndarray] = []
+    position = 0
+    while position < len(units):
+        path = units[position].plan.path
+        group = [unit for unit in units[position:] if unit.plan.path == path]
+        columns = [_columns(work, unit, ["key_hash"]) for unit in group]
+        hashes = np.concatenate([column.column("key_hash").to_numpy() for column in columns] or [np.empty(0, np.uint64)])
+        mask = np.ones(len(hashes), bool)
+        order = np.argsort(hashes, kind="stable")
+        twice = np.flatnonzero(hashes[order][1:] == hashes[order][:-1]) + 1
+        if len(twice):
+            # Two different keys may share a hash: compare the keys themselves before anything is dropped.
+            names = pa.concat_tables([_columns(work, unit, ["clip_key", "json_offset"]) for unit in group])
+            first: dict[str, int] = {}
+            suspects = np.unique(np.concatenate([order[twice], order[twice - 1]]))
+            rows = names.take(pa.array(suspects)).to_pylist()
+            for row, values in zip(suspects, rows, strict=True):
+                offset = first.setdefault(values["clip_key"], values["json_offset"])
+                if offset != values["json_offset"]:
+                    mask[row] = False
+                    reason = f"the clip key stands twice in the file; the record at byte {offset} is kept"
+                    line = Quarantined(
+                        file=path, offset=values["json_offset"], length=0, key=values["clip_key"], reason=reason
+                    )
+                    assembly.duplicates.append(line)
+        keep += np.split(mask, np.cumsum([unit.num_rows for unit in group])[:-1])
+        position += len(group)
+    return keep
+
+
+def _count_classes(work: Path, units: list[UnitResult], keep: list[np.ndarray]) -> ClassNames:
+    """Count subjects per class name over all kept clips; ids follow the counts."""
+    counts: Counter[str] = Counter()
+    for unit, mask in zip(units, keep, strict=True):
+        if not unit.num_subjects:
+            continue
+        table = _read(work, unit, "subjects.arrow", ["row", "class_id"])
+        class_idx = table.column("class_id").to_numpy()
+        if not mask.all():
+            class_idx = class_idx[mask[table.column("row").to_numpy()]]
+        for name, count in zip(unit.classes, np.bincount(class_idx, minlength=len(unit.classes)), strict=True):
+            counts[name] += int(count)
+    return ClassNames(counts)
+
+
+def _write_members(work: Path, folder: Path, parts: list[IndexedPart], assembly: Assembly) -> None:
+    with TableWriter(MEMBERS, folder) as writer:
+        first = 0
+        for part in parts:
+            table = read_members(work, part.source.name)
+            ids = pa.array(np.arange(first, first + table.num_rows, dtype=np.int32))
+            columns = {name: table.column(name) for name in table.column_names}
+            columns |= {"member_id": ids, "part": _constant(part.source.name, table.num_rows)}
+            writer.write(pa.table([columns[field.name] for field in MEMBERS.arrow], schema=MEMBERS.arrow))
+            first += table.num_rows
+    _done(assembly, writer)
+
+
+def _write_clips(
+    work: Path,
+    folder: Path,
+    units: list[UnitResult],
+    keep: list[np.ndarray],
+    classes: ClassNames,
+    parts: list[IndexedPart],
+    num_clips: int,
+    assembly: Assembly,
+    progress: Callable[[int, int], None] | None,
+) -> None:
+    class_sorter = RangeSorter(
+        CLASS_INDEX.arrow, by="class_id", folder=work / "sort-classes", edges=classes.edges(ROWS_PER_RANGE)
+    )
+    key_hashes = np.empty(num_clips, np.uint64)
+    stem_hashes = np.empty(num_clips, np.uint64)
+    part_idx = np.empty(num_clips, np.int16)
+    part_names: list[str] = []
+    names: MemberNames | None = None
+    members: pa.Table | None = None
+    first_member = {part.source.name: sum(p.source.num_members for p in parts[:i]) for i, part in enumerate(parts)}
+    num_located = num_without_path = 0
+    used = np.zeros(sum(part.source.num_members for part in parts), bool)
+    blobs = _BlobFiles(folder)
+    with (
+        TableWriter(CLIPS, folder) as clips_writer,
+        TableWriter(CAPTIONS, folder) as captions_writer,
+        TableWriter(SUBJECTS, folder) as subjects_writer,
+        TableWriter(MASKS, folder) as masks_writer,
+        TableWriter(LOCATIONS, folder) as locations_writer,
+    ):
+        first = 0
+        for unit, mask in zip(units, keep, strict=True):
+            part = part_of(unit.plan.path)
+            if not part_names or part_names[-1] != part:
+                part_names.append(part)
+                names, members = None, None
+                if part in first_member:
+                    members = read_members(work, part)
+                    names = MemberNames(members, part, first_member[part])
+            masks_path = work / unit.plan.folder / "masks.bin"
+            mask_start = 0
+            new_ids = np.cumsum(mask) - 1 + first
+            start = 0
+            for batch in _batches(work, unit, "clips.arrow"):
+                kept = mask[start : start + batch.num_rows]
+                ids = new_ids[start : start + batch.num_rows]
+                start += batch.num_rows
+                mask_bytes = batch.column("mask_bytes").to_numpy().astype(np.int64)
+                placed = blobs.copy(masks_path, mask_start, mask_bytes, kept, ids)
+                mask_start += int(mask_bytes.sum())
+                masks_writer.write(placed)
+                if not kept.all():
+                    batch, ids = batch.filter(pa.array(kept)), ids[kept]
+                if not batch.num_rows:
+                    continue
+                span = slice(int(ids[0]), int(ids[-1]) + 1)
+                key_hashes[span] = batch.column("key_hash").to_numpy()
+                stem_hashes[span] = batch.column("stem_hash").to_numpy()
+                part_idx[span] = len(part_names) - 1
+                columns: dict[str, Any] = {name: batch.column(name) for name in batch.schema.names}
+                columns |= {"clip_id": pa.array(ids, pa.int32()), "part": _constant(part, batch.num_rows)}
+                clips_writer.write(_pick(columns, CLIPS.arrow))
+                captions_writer.write(_pick(columns, CAPTIONS.arrow))
+                paths = batch.column("path").to_pylist()
+                num_without_path += paths.count(None)
+                if names is not None and members is not None:
+                    found = names.find(paths)
+                    hit = found >= 0
+                    num_located += int(hit.sum())
+                    used[found[hit]] = True
+                    rows = members.take(pa.array(found[hit] - first_member[part]))
+                    locations_writer.write_columns(
+                        clip_id=ids[hit].astype(np.int32),
+                        member_id=found[hit].astype(np.int32),
+                        part=_constant(part, int(hit.sum())),
+                        name=rows.column("name").combine_chunks(),
+                        offset=rows.column("offset").combine_chunks(),
+                        size_bytes=rows.column("size_bytes").combine_chunks(),
+                    )
+                if progress is not None:
+                    progress(int(ids[-1]) + 1, num_clips)
+            class_of = np.array([classes.id_of(name) for name in unit.classes] or [0], np.int32)
+            for batch in _batches(work, unit, "subjects.arrow"):
+                row = batch.column("row").to_numpy()
+                if not mask.all():
+                    batch = batch.filter(pa.array(mask[row]))
+                    row = batch.column("row").to_numpy()
+                columns = {name: batch.column(name) for name in batch.schema.names}
+                columns["clip_id"] = pa.array(new_ids[row], pa.int32())
+                columns["class_id"] = pa.array(class_of[batch.column("class_id").to_numpy()])
+                subjects_writer.write(_pick(columns, SUBJECTS.arrow))
+                width, height = (pc.subtract(columns[high], columns[low]) for low, high in (("x1", "x2"), ("y1", "y2")))
+                columns["box_area"] = pc.multiply(width, height)
+                class_sorter.add(_pick(columns, CLASS_INDEX.arrow))
+            first += int(mask.sum())
+    blobs.close()
+    for writer in (clips_writer, captions_writer, subjects_writer, masks_writer, locations_writer):
+        _done(assembly, writer)
+    assembly.files += blobs.files
+    with TableWriter(CLASS_INDEX, folder) as writer:
+        for table in class_sorter.sorted():
+            classes.count_clips(table)
+            writer.write(table)
+    class_sorter.close()
+    _done(assembly, writer)
+    clip_keys = ClipKeys(key_hashes, stem_hashes, part_idx, part_names)
+    with TableWriter(KEYS, folder) as writer:
+        for lo in range(0, num_clips, 1 << 20):
+            order = clip_keys.by_key[lo : lo + (1 << 20)]
+            writer.write_columns(key_hash=key_hashes[order], clip_id=order.astype(np.int32))
+    _done(assembly, writer)
+    assembly.clip_keys = clip_keys
+    assembly.report["clips_with_video"] = num_located
+    assembly.report["clips_without_video"] = num_clips - num_located
+    assembly.report["clips_without_path"] = num_without_path
+    assembly.report["members_no_clip_names"] = int((~used).sum())
+
+
+class _BlobFiles:
+    """Files of at most `MAX_FILE_BYTES` that blobs are appended to, in clip order."""
+
+    def __init__(self, folder: Path) -> None:
+        self.files: list[CatalogFile] = []
+        self._folder = folder
+        self._sink: HashingFile | None = None
+        (folder / "masks").mkdir()
+
+    def copy(self, path: Path, start: int, sizes: np.ndarray, kept: np.ndarray, ids: np.ndarray) -> pa.RecordBatch:
+        """Append the kept blobs that lie back to back in `path` from `start`; return their rows of table masks."""
+        offsets = start + np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)
+        chosen = np.flatnonzero(kept & (sizes > 0))
+        file_idx = np.empty(len(chosen), np.int32)
+        new_offset = np.empty(len(chosen), np.int64)
+        done = 0
+        with path.open("rb", buffering=0) as source:
+            while done < len(chosen):
+                if self._sink is None:
+                    self._sink = HashingFile(self._folder / blob_file(len(self.files)))
+                room = MAX_FILE_BYTES - self._sink.size_bytes
+                ends = np.cumsum(sizes[chosen[done:]])
+                count = int(np.searchsorted(ends, room, side="right"))
+                if count == 0 and self._sink.size_bytes > 0:
+                    self._finish()
+                    continue
+                count = max(count, 1)
+                rows = chosen[done : done + count]
+                file_idx[done : done + count] = len(self.files)
+                new_offset[done : done + count] = self._sink.size_bytes + ends[:count] - sizes[rows]
+                # Runs of neighbours are copied in one go.
+                breaks = np.flatnonzero(offsets[rows[1:]] != offsets[rows[:-1]] + sizes[rows[:-1]]) + 1
+                for run in np.split(rows, breaks):
+                    lo, hi = int(offsets[run[0]]), int(offsets[run[-1]] + sizes[run[-1]])
+                    source.seek(lo)
+                    while lo < hi:
+                        data = source.read(min(COPY_BYTES, hi - lo))
+                        if not data:
+                            raise EOFError(f"{path} ends at {lo}, expected {hi}")
+                        self._sink.write(data)
+                        lo += len(data)
+                done += count
+        columns = [ids[chosen].astype(np.int32), file_idx, new_offset, sizes[chosen].astype(np.int32)]
+        return pa.RecordBatch.from_arrays([pa.array(column) for column in columns], schema=MASKS.arrow)
+
+    def close(self) -> None:
+        if self._sink is not None:
+            self._finish()
+
+    def _finish(self) -> None:
+        assert self._sink is not None
+        self._sink.close()
+        path = blob_file(len(self.files))
+        self.files.append(CatalogFile(path=path, size_bytes=self._sink.size_bytes, sha256=self._sink.sha256))
+        self._sink = None
+
+
+def _columns(work: Path, unit: UnitResult, names: list[str]) -> pa.Table:
+    return _read(work, unit, "clips.arrow", names)
+
+
+def _read(work: Path, unit: UnitResult, name: str, columns: list[str]) -> pa.Table:
+    batches = [batch.select(columns) for batch in _batches(work, unit, name)]
+    if batches:
+        return pa.Table.from_batches(batches)
+    with pa.memory_map(str(work / unit.plan.folder / name)) as source:
+        return pa.ipc.open_file(source).schema.empty_table().select(columns)
+
+
+def _batches(work: Path, unit: UnitResult, name: str) -> Iterator[pa.RecordBatch]:
+    with pa.memory_map(str(work / unit.plan.folder / name)) as source:
+        reader = pa.ipc.open_file(source)
+        for index in range(reader.num_record_batches):
+            yield reader.get_batch(index)
+
+
+def _pick(columns: dict[str, Any], schema: pa.Schema) -> pa.RecordBatch:
+    return pa.RecordBatch.from_arrays([columns[field.name] for field in schema], schema=schema)
+
+
+def _constant(text: str, count: int) -> pa.Array:
+    return pa.repeat(pa.scalar(text), count)
+
+
+def _done(assembly: Assembly, writer: TableWriter) -> None:
+    assert writer.file is not None and writer.table.name in TABLES
+    assembly.tables[writer.table.name] = writer.file

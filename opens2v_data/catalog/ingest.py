@@ -1,0 +1,435 @@
+"""From a release to a catalog: plan units, run them in workers, put them together; killed anywhere, a rerun goes on.
+
+    <catalog>/.ingest/units/…      one folder per unit, complete once its unit.json is there
+                     members/…     one index per video part, complete once its .json is there
+                     tables/…      tables being put together; thrown away and made again when interrupted
+    <catalog>/*.parquet masks/     renamed from tables/
+              manifest.json        written last: a catalog without it is not finished
+"""
+
+from __future__ import annotations
+
+import fcntl
+import gc
+import hashlib
+import multiprocessing
+import os
+import shutil
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing.connection import wait as wait_for
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+
+from opens2v_data.catalog import manifest as manifests
+from opens2v_data.catalog.assemble import Assembly, assemble_units
+from opens2v_data.catalog.links import write_pairs, write_plates, write_views
+from opens2v_data.catalog.manifest import (
+    WORK_FOLDER,
+    CatalogFile,
+    Manifest,
+    Source,
+    SourceFile,
+    SourceJson,
+    sync_folder,
+)
+from opens2v_data.catalog.members import IndexedPart, index_local_part, load_part
+from opens2v_data.catalog.schemas import SCHEMA_VERSION
+from opens2v_data.catalog.units import Quarantined, UnitPlan, UnitResult, load_result, run_unit
+from opens2v_data.errors import CatalogError, IngestError
+from opens2v_data.release.files import LocalFiles, ReleaseFiles
+from opens2v_data.release.hugejson import HugeObject
+from opens2v_data.release.layout import Release, VideoPart, part_of
+from opens2v_data.release.records import RawRecord, decode_record
+
+UNIT_BYTES = 256 << 20
+"""JSON bytes per unit of work: what a kill costs, and what one worker has in hand."""
+
+QUARANTINE_FILE = "quarantine.jsonl"
+
+Progress = Callable[[str, int, int], None]
+"""Called with the stage ("json", "videos", "tables", "pairs"), how much is done, and how much there is."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class IngestOptions:
+    """How to ingest.
+
+    Attributes:
+        json_glob: which annotation files, below the release; None: the one set there is, or the High-Quality one.
+        workers: processes; 1 works in this process.
+        shard: (i, n): do only every n-th unit, starting with the i-th (0 ≤ i < n), and put nothing together.
+        unit_bytes: JSON bytes per unit.
+        force: make the catalog anew even when nothing changed.
+    """
+
+    json_glob: str | None = None
+    workers: int = 1
+    shard: tuple[int, int] | None = None
+    unit_bytes: int = UNIT_BYTES
+    force: bool = False
+
+    def __post_init__(self) -> None:
+        if self.workers < 1:
+            raise ValueError(f"workers must be at least 1, got {self.workers}")
+        if self.unit_bytes < 1:
+            raise ValueError(f"unit_bytes must be at least 1, got {self.unit_bytes}")
+        if self.shard is not None and not 0 <= self.shard[0] < self.shard[1]:
+            raise ValueError(f"shard must be i/n with 0 <= i < n, got {self.shard[0]}/{self.shard[1]}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class IngestResult:
+    """What an ingest did.
+
+    Attributes:
+        manifest: of the finished catalog; None when only a shard's units were done and others are still missing.
+        num_units: units in all.
+        num_units_done_before: units found finished from an earlier run.
+        num_units_missing: units of other shards not done yet.
+        was_complete: the catalog was there already, made of the same files.
+    """
+
+    manifest: Manifest | None
+    num_units: int
+    num_units_done_before: int
+    num_units_missing: int = 0
+    was_complete: bool = False
+
+
+def ingest(
+    release: Release, root: Path, options: IngestOptions | None = None, *, progress: Progress | None = None
+) -> IngestResult:
+    """Make the catalog of a release at `root`, or go on with one that was interrupted.
+
+    Args:
+        release: what to read.
+        root: folder of the catalog; made if absent.
+        options: how.
+        progress: called often, from this thread.
+
+    Raises:
+        ReleaseError: the release is not laid out as expected; nothing was written.
+        IngestError: another process ingests the same shard, or a worker died; what is done is kept.
+    """
+    options = options or IngestOptions()
+    json_files = release.json_files(options.json_glob)
+    parts = release.video_parts()
+    others = _other_files(release)
+    if not options.force and (known := _complete(root, release, options, json_files, parts, others)) is not None:
+        return IngestResult(manifest=known, num_units=0, num_units_done_before=0, was_complete=True)
+    work = root / WORK_FOLDER
+    work.mkdir(parents=True, exist_ok=True)
+    with _locked(work, options.shard):
+        plans = [plan for entry in json_files for plan in _plan(release.files, entry.path, options.unit_bytes)]
+        index, count = options.shard or (0, 1)
+        mine = plans[index::count]
+        if options.force and not (work / "forced").exists():
+            shutil.rmtree(work / "units", ignore_errors=True)
+            shutil.rmtree(work / "members", ignore_errors=True)
+        (work / "forced").touch()
+        done_before = {plan: result for plan in plans if (result := load_result(work, plan)) is not None}
+        my_parts = [part for part in list(parts)[index::count] if load_part(work, part) is None]
+        todo = [plan for plan in mine if plan not in done_before]
+        _run(release.files, work, todo, my_parts, options, _Meter(progress, plans, mine, done_before))
+        results = {plan: load_result(work, plan) for plan in plans}
+        indexed = {part.name: load_part(work, part) for part in parts}
+        missing = sum(result is None for result in results.values()) + sum(part is None for part in indexed.values())
+        if missing:
+            return IngestResult(
+                manifest=None, num_units=len(plans), num_units_done_before=len(done_before), num_units_missing=missing
+            )
+        finished = [result for result in results.values() if result is not None]
+        members = [part for part in indexed.values() if part is not None]
+        manifest, is_damaged = _put_together(release, root, work, options, finished, members, others, progress)
+        # The units of a release with a truncated file are kept: when the file is mended, only it is read again.
+        _finish(root, work, manifest, keep_units=is_damaged)
+    if not is_damaged:
+        shutil.rmtree(work, ignore_errors=True)
+    return IngestResult(manifest=manifest, num_units=len(plans), num_units_done_before=len(done_before))
+
+
+def _plan(files: ReleaseFiles, path: str, unit_bytes: int) -> Iterator[UnitPlan]:
+    huge = HugeObject(files, path, record_type=RawRecord, decode_one=decode_record)
+    for lo, hi in huge.units(unit_bytes):
+        yield UnitPlan(path=path, file_size_bytes=huge.size_bytes, lo=lo, hi=hi)
+
+
+def _other_files(release: Release) -> tuple[SourceFile, ...]:
+    """Return the files besides annotations and videos: pairs, clusters, views, plates; counted by folder where they are many."""
+    files = [SourceFile(path=entry.path, size_bytes=entry.size_bytes) for entry in release.pair_files()]
+    if (cluster := release.cluster_file()) is not None:
+        files.append(SourceFile(path=cluster.path, size_bytes=cluster.size_bytes))
+    for folder, pictures in (("GPT-Frames/", release.views()), ("Background/", release.plates())):
+        total = sum(picture.size_bytes for picture in pictures)
+        if total:
+            files.append(SourceFile(path=folder, size_bytes=total))
+    return tuple(files)
+
+
+def _complete(
+    root: Path,
+    release: Release,
+    options: IngestOptions,
+    json_files: Sequence[Any],
+    parts: Sequence[VideoPart],
+    others: tuple[SourceFile, ...],
+) -> Manifest | None:
+    """Return the manifest of a catalog that is finished and made of the same files."""
+    try:
+        manifest = manifests.load(root)
+    except CatalogError:
+        return None
+    source = manifest.source
+    pieces = {part.name: [(file.path, file.size_bytes) for file in part.files] for part in parts if part.layout != "files"}
+    unpacked = {part.name: len(part.files) for part in parts if part.layout == "files"}
+    same = (
+        source.json_glob == options.json_glob
+        and source.revision == release.revision
+        and [(file.path, file.size_bytes) for file in source.json_files]
+        == [(file.path, file.size_bytes) for file in json_files]
+        and {part.name: [(file.path, file.size_bytes) for file in part.pieces] for part in source.parts if part.pieces}
+        == pieces
+        and {part.name: part.num_members for part in source.parts if part.layout == "files"} == unpacked
+        and source.other_files == others
+        and not any(file.truncated_at is not None for file in source.json_files)
+    )
+    return manifest if same else None
+
+
+# -- workers ---------------------------------------------------------------------------------------------------------
+
+
+class _Meter:
+    """Adds up what workers report and passes it on."""
+
+    def __init__(
+        self, progress: Progress | None, plans: list[UnitPlan], mine: list[UnitPlan], done: dict[UnitPlan, UnitResult]
+    ) -> None:
+        self._progress = progress
+        self._total = sum(plan.hi - plan.lo for plan in mine)
+        self._done = sum(plan.hi - plan.lo for plan in mine if plan in done)
+        self.add(0)
+
+    def add(self, count: int) -> None:
+        self._done += count
+        if self._progress is not None:
+            self._progress("json", self._done, self._total)
+
+    def parts(self, done: int, total: int) -> None:
+        if self._progress is not None and total:
+            self._progress("videos", done, total)
+
+
+def _run(
+    files: ReleaseFiles,
+    work: Path,
+    todo: list[UnitPlan],
+    parts: list[VideoPart],
+    options: IngestOptions,
+    meter: _Meter,
+) -> None:
+    if options.workers == 1 or len(todo) + len(parts) <= 1:
+        for number, part in enumerate(parts):
+            index_local_part(work, part, files.uri)
+            meter.parts(number + 1, len(parts))
+        for plan in todo:
+            run_unit(files, work, plan, meter.add)
+        return
+    context = multiprocessing.get_context("spawn")
+    counter = context.Value("q", 0)
+    seen = 0
+    parts_done = 0
+    with ProcessPoolExecutor(
+        min(options.workers, len(todo) + len(parts)), mp_context=context, initializer=_start_worker, initargs=(counter,)
+    ) as pool:
+        jobs: dict[Future[Any], str] = {pool.submit(index_local_part, work, part, files.uri): "part" for part in parts}
+        jobs |= {pool.submit(_unit_in_worker, files, work, plan): "unit" for plan in todo}
+        waiting = set(jobs)
+        try:
+            while waiting:
+                done, waiting = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
+                now = counter.value
+                meter.add(now - seen)
+                seen = now
+                for job in done:
+                    job.result()
+                    if jobs[job] == "part":
+                        parts_done += 1
+                        meter.parts(parts_done, len(parts))
+        except BrokenProcessPool as error:
+            raise IngestError(
+                "a worker process died (killed, or out of memory?); what is done is kept: run the same command again, "
+                "with fewer --workers if memory is short"
+            ) from error
+        except BaseException:
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+
+
+_counter: Any = None
+
+
+def _start_worker(counter: Any) -> None:
+    global _counter
+    _counter = counter
+    # Decoded records are trees without cycles: the collector would only walk them. Arrow's pool would fight over cores.
+    gc.disable()
+    pa.set_cpu_count(1)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        # A worker whose parent was killed would wait for work for ever.
+        threading.Thread(target=lambda: (wait_for([parent.sentinel]), os._exit(1)), daemon=True).start()
+
+
+def _unit_in_worker(files: ReleaseFiles, work: Path, plan: UnitPlan) -> None:
+    def report(count: int) -> None:
+        with _counter.get_lock():
+            _counter.value += count
+
+    run_unit(files, work, plan, report)
+
+
+@contextmanager
+def _locked(work: Path, shard: tuple[int, int] | None) -> Iterator[None]:
+    """Hold this shard; the kernel lets go when the process ends, however it ends."""
+    name = "lock" if shard is None else f"lock-{shard[0]}-of-{shard[1]}"
+    with (work / name).open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise IngestError(
+                f"another process is ingesting into {work.parent}{'' if shard is None else f' as shard {shard[0]}/{shard[1]}'}; "
+                "wait for it, or give this one another --shard"
+            ) from error
+        yield
+
+
+# -- putting together ------------------------------------------------------------------------------------------------
+
+
+def _put_together(
+    release: Release,
+    root: Path,
+    work: Path,
+    options: IngestOptions,
+    units: list[UnitResult],
+    members: list[IndexedPart],
+    others: tuple[SourceFile, ...],
+    progress: Progress | None,
+) -> tuple[Manifest, bool]:
+    def report(stage: str) -> Callable[[int, int], None] | None:
+        return (lambda done, total: progress(stage, done, total)) if progress is not None else None
+
+    folder = work / "tables"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    assembly = assemble_units(work, folder, units, members, report("tables"))
+    assert assembly.clip_keys is not None and assembly.classes is not None
+    keys, classes = assembly.clip_keys, assembly.classes
+    pairs, bad_pairs, pair_counts = write_pairs(release, work, folder, keys, classes, report("pairs"))
+    views, view_counts = write_views(release, folder, keys, classes)
+    plates, plate_counts = write_plates(release, folder, keys)
+    for writer in (pairs, views, plates, classes.write(folder)):
+        assert writer.file is not None
+        assembly.tables[writer.table.name] = writer.file
+    from_json = [line for unit in units for line in unit.quarantined] + assembly.duplicates
+    order = {unit.plan.path: number for number, unit in reversed(list(enumerate(units)))}
+    from_json.sort(key=lambda line: (order[line.file], line.offset))
+    quarantined = [*from_json, *bad_pairs]
+    data = b"".join(msgspec.json.encode(line) + b"\n" for line in quarantined)
+    (folder / QUARANTINE_FILE).write_bytes(data)
+    quarantine = CatalogFile(path=QUARANTINE_FILE, size_bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
+    files = (*assembly.files, quarantine)
+    source = Source(
+        uri=release.files.uri,
+        revision=release.revision,
+        json_glob=options.json_glob,
+        json_files=_json_sources(units, from_json),
+        parts=tuple(part.source for part in members),
+        other_files=others,
+    )
+    counts = assembly.report | pair_counts | view_counts | plate_counts
+    manifest = Manifest(
+        schema_version=SCHEMA_VERSION,
+        digest=manifests.digest_of(assembly.tables, files),
+        source=source,
+        tables=dict(sorted(assembly.tables.items())),
+        files=files,
+        report=_report(units, quarantined, assembly, counts),
+    )
+    is_damaged = any(file.truncated_at is not None for file in source.json_files)
+    return manifest, is_damaged
+
+
+def _json_sources(units: list[UnitResult], quarantined: list[Quarantined]) -> tuple[SourceJson, ...]:
+    sources: list[SourceJson] = []
+    for path in dict.fromkeys(unit.plan.path for unit in units):
+        mine = [unit for unit in units if unit.plan.path == path]
+        lines = [line for line in quarantined if line.file == path]
+        num_records = sum(unit.num_records for unit in mine)
+        num_quarantined = sum(line.num_records for line in lines)
+        source = SourceJson(
+            path=path,
+            part=part_of(path),
+            size_bytes=mine[0].plan.file_size_bytes,
+            num_records=num_records,
+            num_rows=num_records - num_quarantined,
+            num_quarantined=num_quarantined,
+            truncated_at=next((line.offset for line in lines if line.is_truncated), None),
+        )
+        sources.append(source)
+    return tuple(sources)
+
+
+def _report(
+    units: list[UnitResult], quarantined: list[Quarantined], assembly: Assembly, counts: dict[str, int]
+) -> dict[str, Any]:
+    quirks: Counter[str] = Counter()
+    for unit in units:
+        quirks.update(unit.quirks)
+    num_records = sum(unit.num_records for unit in units)
+    num_lost = sum(line.num_records for unit in units for line in unit.quarantined) + len(assembly.duplicates)
+    num_rows = assembly.tables["clips"].rows
+    if num_records != num_rows + num_lost:
+        raise AssertionError(f"records do not add up: {num_records} in the JSON, {num_rows} rows, {num_lost} quarantined")
+    reasons = Counter(line.reason.partition(":")[0].partition(";")[0] for line in quarantined)
+    return {
+        "records": num_records,
+        "rows": num_rows,
+        "quarantined": num_lost,
+        "quarantined_by_reason": dict(sorted(reasons.items())),
+        "quirks": dict(sorted(quirks.items())),
+        **counts,
+    }
+
+
+def _finish(root: Path, work: Path, manifest: Manifest, *, keep_units: bool) -> None:
+    """Move the tables into place; until the manifest is written, readers are told that the catalog is not finished."""
+    folder = work / "tables"
+    for path in [*folder.rglob("*")]:
+        if path.is_dir():
+            sync_folder(path)
+    (root / manifests.FILE_NAME).unlink(missing_ok=True)
+    shutil.rmtree(root / "masks", ignore_errors=True)
+    for path in sorted(folder.iterdir()):
+        path.replace(root / path.name)
+    sync_folder(root)
+    manifests.save(manifest, root)
+    sync_folder(root)
+    folder.rmdir()
+    if keep_units:
+        (work / "forced").unlink(missing_ok=True)
+
+
+def open_local(release: str | os.PathLike[str] | LocalFiles) -> Release:
+    """Open a local release."""
+    return Release(release) if isinstance(release, LocalFiles) else Release.open(os.fspath(release))

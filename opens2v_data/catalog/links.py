@@ -1,0 +1,281 @@
+"""What is joined by name: pairs, GPT views and background plates to clips, classes to ids."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from opens2v_data.catalog.hashing import key_hashes
+from opens2v_data.catalog.schemas import BACKGROUNDS, CLASSES, PAIRS, VIEWS
+from opens2v_data.catalog.sorting import RangeSorter
+from opens2v_data.catalog.units import Quarantined
+from opens2v_data.catalog.writer import TableWriter
+from opens2v_data.release.keys import key_stem
+from opens2v_data.release.layout import PlateFile, Release, ViewFile
+from opens2v_data.release.pairs import PairRecord, read_pairs
+
+PAIRS_PER_RANGE_BYTES = 1 << 30
+"""Bytes of pairs JSON (some 500 B a pair) whose rows are sorted at a time: about 2 M rows."""
+
+
+class ClassNames:
+    """Class names with ids: by frequency, equal ones by name; names that only pairs or views use come behind."""
+
+    def __init__(self, counts: Counter[str]) -> None:
+        ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+        self._ids = {name: class_id for class_id, (name, count) in enumerate(ordered) if count > 0}
+        self._num_subjects = [count for _, count in ordered if count > 0]
+        self._num_clips = np.zeros(len(self._ids), np.int64)
+
+    def id_of(self, name: str) -> int:
+        """Return the id of a name, a new one for a name not seen before."""
+        return self._ids.setdefault(name, len(self._ids))
+
+    def edges(self, rows_per_range: int) -> np.ndarray:
+        """Return class ids that split the subjects into ranges of about `rows_per_range`."""
+        ends = np.cumsum(self._num_subjects, dtype=np.int64)
+        targets = np.arange(rows_per_range, int(ends[-1]) if len(ends) else 0, rows_per_range)
+        return np.unique(np.searchsorted(ends, targets) + 1)
+
+    def count_clips(self, index: pa.Table) -> None:
+        """Count distinct clips per class in rows sorted by class and clip."""
+        class_id, clip_id = index.column("class_id").to_numpy(), index.column("clip_id").to_numpy()
+        is_new = np.ones(len(class_id), bool)
+        is_new[1:] = (class_id[1:] != class_id[:-1]) | (clip_id[1:] != clip_id[:-1])
+        self._num_clips += np.bincount(class_id[is_new], minlength=len(self._num_clips))
+
+    def write(self, folder: Path) -> TableWriter:
+        """Write table classes."""
+        extra = len(self._ids) - len(self._num_subjects)
+        with TableWriter(CLASSES, folder) as writer:
+            writer.write_columns(
+                class_id=np.arange(len(self._ids), dtype=np.int32),
+                name=list(self._ids),
+                num_subjects=[*self._num_subjects, *[0] * extra],
+                num_clips=[*self._num_clips.tolist(), *[0] * extra],
+            )
+        return writer
+
+
+class ClipKeys:
+    """Clip ids by key, by (part, key) and by the key without stage suffixes: sorted 64-bit hashes, 5 M clips in ~150 MB.
+
+    A reference that is not in the catalog is taken for a clip that is with a chance of 5 M / 2^64.
+
+    Args:
+        key_hashes, stem_hashes: per clip id, `(N,) uint64`.
+        part_idx: per clip id, index into `part_names`.
+    """
+
+    def __init__(
+        self, key_hashes: np.ndarray, stem_hashes: np.ndarray, part_idx: np.ndarray, part_names: list[str]
+    ) -> None:
+        self.by_key = np.argsort(key_hashes, kind="stable")
+        self._keys = key_hashes[self.by_key]
+        self._stem_hashes = stem_hashes
+        self._stems: tuple[np.ndarray, np.ndarray] | None = None
+        self._part_idx = part_idx
+        self._parts = {name: index for index, name in enumerate(part_names)}
+
+    def find(self, parts: list[str | None], keys: list[str]) -> np.ndarray:
+        """Return the clip id per reference, `(N,) int64`, -1 where there is none.
+
+        Without a part, the first clip of that key.
+        """
+        hashes = key_hashes(keys)
+        lo = np.searchsorted(self._keys, hashes, side="left")
+        hi = np.searchsorted(self._keys, hashes, side="right")
+        found = np.full(len(keys), -1, np.int64)
+        for row in np.flatnonzero(hi > lo):
+            candidates = self.by_key[lo[row] : hi[row]]
+            part = parts[row]
+            if part is not None:
+                candidates = candidates[self._part_idx[candidates] == self._parts.get(part, -1)]
+            if len(candidates):
+                found[row] = candidates[0]
+        return found
+
+    def find_by_stem(self, key: str) -> list[int]:
+        """Return the clips whose key agrees with `key` apart from stage suffixes; those of the very key first."""
+        exact = self._all(self._keys, self.by_key, key)
+        if self._stems is None:
+            order = np.argsort(self._stem_hashes, kind="stable")
+            self._stems = self._stem_hashes[order], order
+        akin = self._all(*self._stems, key_stem(key))
+        return [*exact, *(clip_id for clip_id in akin if clip_id not in exact)]
+
+    @staticmethod
+    def _all(keys: np.ndarray, ids: np.ndarray, key: str) -> list[int]:
+        hashed = key_hashes([key])
+        lo, hi = np.searchsorted(keys, hashed, side="left")[0], np.searchsorted(keys, hashed, side="right")[0]
+        return sorted(ids[lo:hi].tolist())
+
+
+_SORTED_PAIRS = pa.schema(
+    [pa.field("sort_key", pa.int64(), nullable=False), *PAIRS.arrow, pa.field("identity", pa.uint64(), nullable=False)]
+)
+
+
+def write_pairs(
+    release: Release,
+    work: Path,
+    folder: Path,
+    keys: ClipKeys,
+    classes: ClassNames,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[TableWriter, list[Quarantined], dict[str, int]]:
+    """Write table pairs from all pair files; a pair that stands in several files becomes one row.
+
+    Returns:
+        The writer, what could not be read, and counts for the report.
+    """
+    entries = release.pair_files()
+    total_bytes = sum(entry.size_bytes for entry in entries)
+    num_clips = len(keys.by_key)
+    num_ranges = 1 + total_bytes // PAIRS_PER_RANGE_BYTES
+    edges = np.unique(np.linspace(0, num_clips, num_ranges + 1)[1:].astype(np.int64))
+    sorter = RangeSorter(_SORTED_PAIRS, by="sort_key", folder=work / "sort-pairs", edges=edges)
+    quarantined: list[Quarantined] = []
+    counts = {"pairs_read": 0, "pairs_in_several_files": 0, "pairs_with_unknown_clip": 0, "pairs_older_form": 0}
+    done = 0
+    for entry in entries:
+        for batch in read_pairs(release.files, entry.path):
+            quarantined += (Quarantined.of(entry.path, bad) for bad in batch.bad)
+            counts["pairs_read"] += len(batch.pairs)
+            for rows in _pair_rows(batch.pairs, keys, classes, num_clips):
+                sorter.add(rows)
+            if progress is not None:
+                progress(done + batch.end, total_bytes)
+        done += entry.size_bytes
+    with TableWriter(PAIRS, folder) as writer:
+        for table in sorter.sorted():
+            # Equal pairs have one clip, so they are in one range, and a stable sort keeps the first file's first.
+            identity = table.column("identity").to_numpy()
+            _, first = np.unique(identity, return_index=True)
+            kept = table.take(pa.array(np.sort(first))).select(PAIRS.arrow.names)
+            counts["pairs_in_several_files"] += table.num_rows - kept.num_rows
+            unknown = np.zeros(kept.num_rows, bool)
+            for name in ("clip_id", "partner_clip_id"):
+                unknown |= kept.column(name).is_null().to_numpy()
+            counts["pairs_with_unknown_clip"] += int(unknown.sum())
+            counts["pairs_older_form"] += kept.column("form").to_pylist().count("older")
+            writer.write(kept)
+    sorter.close()
+    return writer, quarantined, counts
+
+
+def _pair_rows(
+    pairs: list[PairRecord], keys: ClipKeys, classes: ClassNames, num_clips: int
+) -> Iterator[pa.RecordBatch]:
+    for lo in range(0, len(pairs), 8192):
+        some = pairs[lo : lo + 8192]
+        clip = keys.find([pair.part for pair in some], [pair.key for pair in some])
+        partner = keys.find([pair.partner_part for pair in some], [pair.partner_key for pair in some])
+        columns: dict[str, Any] = {
+            "sort_key": np.where(clip >= 0, clip, num_clips),
+            "clip_id": pa.array(clip, pa.int32(), mask=clip < 0),
+            "partner_clip_id": pa.array(partner, pa.int32(), mask=partner < 0),
+            "object_id": [pair.object_id for pair in some],
+            "partner_object_id": [pair.partner_object_id for pair in some],
+            "class_id": [classes.id_of(pair.class_name) for pair in some],
+            "partner_class_id": [classes.id_of(pair.partner_class_name) for pair in some],
+            "text_similarity": [pair.text_similarity for pair in some],
+            "image_similarity": [pair.image_similarity for pair in some],
+            "frame_idx": [pair.frame_idx for pair in some],
+            "partner_frame_idx": [pair.partner_frame_idx for pair in some],
+            "clip_ref": [pair.ref if found < 0 else None for pair, found in zip(some, clip, strict=True)],
+            "partner_ref": [pair.partner_ref if found < 0 else None for pair, found in zip(some, partner, strict=True)],
+            "form": ["current" if pair.object_id is not None or pair.part is not None else "older" for pair in some],
+            "identity": key_hashes(map(repr, some)),
+        }
+        arrays = [
+            column if isinstance(column := columns[field.name], pa.Array) else pa.array(column, field.type)
+            for field in _SORTED_PAIRS
+        ]
+        yield pa.RecordBatch.from_arrays(arrays, schema=_SORTED_PAIRS)
+
+
+def write_views(
+    release: Release, folder: Path, keys: ClipKeys, classes: ClassNames
+) -> tuple[TableWriter, dict[str, int]]:
+    """Write table views; a folder's key may carry other stage suffixes than the clip's."""
+    rows: list[dict[str, Any]] = []
+    num_unlinked = 0
+    for folder_key, pictures in _by_folder(release.views()):
+        clip_ids = keys.find_by_stem(folder_key)
+        source = next((picture.path for picture in pictures if picture.view_idx is None), None)
+        for picture in pictures:
+            if picture.view_idx is None or picture.class_name is None:
+                continue
+            num_unlinked += not clip_ids
+            rows.append(
+                {
+                    "clip_id": clip_ids[0] if clip_ids else None,
+                    "twin_clip_ids": clip_ids[1:],
+                    "view_idx": picture.view_idx,
+                    "class_id": classes.id_of(picture.class_name),
+                    "path": picture.path,
+                    "size_bytes": picture.size_bytes,
+                    "source_path": source,
+                    "folder_key": folder_key,
+                }
+            )
+    _add_objects(rows, folder)
+    last = len(keys.by_key)
+    rows.sort(key=lambda row: (row["clip_id"] if row["clip_id"] is not None else last, row["folder_key"], row["view_idx"]))
+    with TableWriter(VIEWS, folder) as writer:
+        if rows:
+            writer.write_columns(**{field.name: [row[field.name] for row in rows] for field in VIEWS.arrow})
+    return writer, {"views_without_clip": num_unlinked}
+
+
+def _by_folder(views: Iterable[ViewFile]) -> Iterator[tuple[str, list[ViewFile]]]:
+    pending: list[ViewFile] = []
+    for view in views:
+        if pending and view.path.rpartition("/")[0] != pending[-1].path.rpartition("/")[0]:
+            yield pending[0].clip_key, pending
+            pending = []
+        pending.append(view)
+    if pending:
+        yield pending[0].clip_key, pending
+
+
+def _add_objects(rows: list[dict[str, Any]], folder: Path) -> None:
+    """Name the subject each view shows: upstream asks for a picture of tags whose box is large, so the largest of the class."""
+    wanted = {(row["clip_id"], row["class_id"]) for row in rows if row["clip_id"] is not None}
+    clip_ids = np.array(sorted({clip_id for clip_id, _ in wanted}), np.int64)
+    largest: dict[tuple[int, int], tuple[float, int]] = {}
+    columns = ["clip_id", "object_id", "class_id", "x1", "y1", "x2", "y2"]
+    if len(clip_ids):
+        for batch in pq.ParquetFile(folder / "subjects.parquet").iter_batches(columns=columns):
+            chosen = batch.filter(pa.array(np.isin(batch.column("clip_id").to_numpy(), clip_ids)))
+            for clip_id, object_id, class_id, *box in zip(*(column.to_pylist() for column in chosen.columns), strict=True):
+                if (clip_id, class_id) not in wanted or None in box:
+                    continue
+                area = (box[2] - box[0]) * (box[3] - box[1])
+                if area > largest.get((clip_id, class_id), (-1.0, 0))[0]:
+                    largest[clip_id, class_id] = area, object_id
+    for row in rows:
+        row["object_id"] = largest.get((row["clip_id"], row["class_id"]), (0.0, None))[1]
+
+
+def write_plates(release: Release, folder: Path, keys: ClipKeys) -> tuple[TableWriter, dict[str, int]]:
+    """Write table backgrounds; of a plate without a part, the first clip of that key is meant."""
+    plates: list[PlateFile] = list(release.plates())
+    found = keys.find([plate.part for plate in plates], [plate.clip_key for plate in plates])
+    order = np.argsort(found, kind="stable")
+    rows = [(int(found[index]), plates[index]) for index in order if found[index] >= 0]
+    with TableWriter(BACKGROUNDS, folder) as writer:
+        if rows:
+            writer.write_columns(
+                clip_id=[clip_id for clip_id, _ in rows],
+                path=[plate.path for _, plate in rows],
+                size_bytes=[plate.size_bytes for _, plate in rows],
+            )
+    return writer, {"backgrounds_without_clip": len(plates) - len(rows)}

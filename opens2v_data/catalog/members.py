@@ -1,0 +1,173 @@
+"""The video files of a release as table rows, and which of them a record's path means."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+
+from opens2v_data.archive import LocalStore, MemberScan, Part, Piece, Store, index_files
+from opens2v_data.catalog.hashing import key_hashes
+from opens2v_data.catalog.manifest import SourceFile, SourcePart, write_atomically
+from opens2v_data.catalog.schemas import MEMBERS
+from opens2v_data.errors import TarFormatError
+from opens2v_data.release.layout import VideoPart
+from opens2v_data.release.records import escapes
+
+_SCHEMA = pa.schema([field for field in MEMBERS.arrow if field.name not in ("member_id", "part")])
+_BATCH_ROWS = 16_384
+
+
+def archive_part(part: VideoPart) -> Part:
+    """Return a release's part as the archive layer knows it."""
+    pieces = () if part.layout == "files" else tuple(Piece(path=file.path, size_bytes=file.size_bytes) for file in part.files)
+    return Part(name=part.name, layout=part.layout, pieces=pieces, root=f"Videos/{part.name}" if not pieces else "")
+
+
+def restore_part(source: SourcePart) -> Part:
+    """Return a part as recorded in a manifest."""
+    pieces = tuple(Piece(path=file.path, size_bytes=file.size_bytes) for file in source.pieces)
+    return Part(name=source.name, layout=source.layout, pieces=pieces, root="" if pieces else source.folder)  # type: ignore[arg-type]
+
+
+class IndexedPart(msgspec.Struct, frozen=True, kw_only=True):
+    """What indexing one part gave; `files` is what was indexed, to tell whether it is still the same."""
+
+    source: SourcePart
+    files: tuple[SourceFile, ...]
+
+
+def load_part(work: Path, part: VideoPart) -> IndexedPart | None:
+    """Return a finished index of the part's files as they are now, or None."""
+    try:
+        indexed = msgspec.json.decode((work / f"members/{part.name}.json").read_bytes(), type=IndexedPart)
+    except (FileNotFoundError, msgspec.MsgspecError):
+        return None
+    return indexed if indexed.files == _files(part) and indexed.source.layout == part.layout else None
+
+
+def index_part_to(
+    work: Path, part: VideoPart, store: Store, progress: Callable[[int, int], None] | None = None
+) -> IndexedPart:
+    """Index one part's videos into `members/<part>.arrow` and `.json` (written last) below the work folder."""
+    folder = work / "members"
+    folder.mkdir(parents=True, exist_ok=True)
+    known = archive_part(part)
+    refused: list[str] = []
+    truncated_at: int | None = None
+    num_members = 0
+    pending: list[tuple[object, ...]] = []
+    with pa.OSFile(str(folder / f"{part.name}.arrow"), "wb") as file, pa.ipc.new_file(file, _SCHEMA) as writer:
+
+        def flush() -> None:
+            columns = [pa.array(column, field.type) for column, field in zip(zip(*pending, strict=True), _SCHEMA, strict=True)]
+            writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=_SCHEMA))
+            pending.clear()
+
+        if part.layout == "files":
+            prefix = f"Videos/{part.name}/"
+            names = ((file.path.removeprefix(prefix), file.size_bytes) for file in part.files)
+            index = index_files(known, names, store=store)
+            members, faults = iter(index.members), index.refused
+        else:
+            scan = MemberScan(store, known, progress=progress)
+            members, faults = iter(scan), scan.refused
+        try:
+            for member in members:
+                offsets = (member.offset, member.size_bytes, member.header_offset)
+                pending.append((member.name, *offsets, member.has_ftyp))
+                num_members += 1
+                if len(pending) >= _BATCH_ROWS:
+                    flush()
+        except TarFormatError as error:
+            # What lies before the fault is good: keep it, and say where it ends.
+            refused.append(str(error))
+        if part.layout != "files":
+            faults = scan.refused  # type: ignore[possibly-undefined]
+            if scan.end is not None and scan.end.is_truncated:  # type: ignore[possibly-undefined]
+                truncated_at = scan.end.offset  # type: ignore[possibly-undefined]
+        refused += [f"{fault.name}: {fault.reason}" for fault in faults]
+        if pending:
+            flush()
+    source = SourcePart(
+        name=part.name,
+        layout=part.layout,
+        folder=f"Videos/{part.name}",
+        pieces=() if part.layout == "files" else _files(part),
+        num_members=num_members,
+        refused=tuple(refused),
+        truncated_at=truncated_at,
+    )
+    indexed = IndexedPart(source=source, files=_files(part))
+    write_atomically(folder / f"{part.name}.json", msgspec.json.encode(indexed))
+    return indexed
+
+
+def index_local_part(work: Path, part: VideoPart, root: str) -> IndexedPart:
+    """Index a part of a local release; what worker processes call."""
+    store = LocalStore(root)
+    try:
+        return index_part_to(work, part, store)
+    finally:
+        store.close()
+
+
+class MemberNames:
+    """Finds the member a record's path means, by hashes of names: a record names a file relative to the part's extracted
+    tar, whose members carry a folder or two in front.
+
+    Tried in this order: the path itself, the path below a folder named like the part, the member's name without its first
+    folder, and the bare file name where only one member of the part has it. A name that stands twice in a tar means the last,
+    as when it is unpacked.
+    """
+
+    def __init__(self, table: pa.Table, part: str, first_member_id: int) -> None:
+        names: list[str] = table.column("name").to_pylist()
+        self._part = part
+        ids = np.arange(len(names), dtype=np.int64) + first_member_id
+        self._maps = [
+            _sorted_map(key_hashes(names), ids),
+            _sorted_map(key_hashes(name.split("/", 1)[-1] for name in names), ids),
+        ]
+        tails, ids = _sorted_map(key_hashes(name.rsplit("/", 1)[-1] for name in names), ids)
+        _, index, counts = np.unique(tails, return_index=True, return_counts=True)
+        self._tails = tails[index[counts == 1]], ids[index[counts == 1]]
+
+    def find(self, paths: list[str | None]) -> np.ndarray:
+        """Return the member id per path, `(N,) int64`, -1 where none fits or the path leaves its folder."""
+        usable = ["" if path is None or escapes(path) else path.removeprefix("./") for path in paths]
+        found = np.full(len(paths), -1, np.int64)
+        lookups = [
+            (key_hashes(usable), self._maps[0]),
+            (key_hashes(f"{self._part}/{path}" for path in usable), self._maps[0]),
+            (key_hashes(usable), self._maps[1]),
+            (key_hashes(path.rsplit("/", 1)[-1] for path in usable), self._tails),
+        ]
+        empty = np.array([not path for path in usable], bool)
+        for hashes, (keys, ids) in lookups:
+            open_ = (found < 0) & ~empty
+            if not len(keys) or not open_.any():
+                continue
+            # side="right" - 1: of equal names the last.
+            at = np.searchsorted(keys, hashes, side="right") - 1
+            hit = open_ & (at >= 0) & (keys[at] == hashes)
+            found[hit] = ids[at[hit]]
+        return found
+
+
+def read_members(work: Path, name: str) -> pa.Table:
+    """Read one part's indexed members."""
+    with pa.memory_map(str(work / f"members/{name}.arrow")) as source:
+        return pa.ipc.open_file(source).read_all()
+
+
+def _sorted_map(keys: np.ndarray, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    order = np.argsort(keys, kind="stable")
+    return keys[order], ids[order]
+
+
+def _files(part: VideoPart) -> tuple[SourceFile, ...]:
+    return tuple(SourceFile(path=file.path, size_bytes=file.size_bytes) for file in part.files)

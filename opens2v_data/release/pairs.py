@@ -1,0 +1,156 @@
+"""Cross-video pairs as upstream writes them, in both its forms, made one.
+
+    current  {cur_id: "part/clip_key", cur_class_id: "2", cur_class_name, …}   in {cluster: [pair, …]} or [pair, …]
+    older    {cur_id: "clip_key", cur_class_name, …}                           no part, no class ids
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from opens2v_data.release.files import ReleaseFiles
+from opens2v_data.release.hugejson import BadRegion, HugeObject
+from opens2v_data.release.lenient import parse_leniently
+
+SMALL_FILE_BYTES = 64 << 20
+"""A file that is a list (one cluster's pairs) is read whole; none is near this."""
+
+
+class RawPair(msgspec.Struct, gc=False):
+    cur_id: str
+    aft_id: str
+    cur_class_name: str = ""
+    aft_class_name: str = ""
+    cur_class_id: str | int | None = None
+    aft_class_id: str | int | None = None
+    text_similarity: float | None = None
+    image_similarity: float | None = None
+    cur_frame_idx: int | None = None
+    aft_frame_idx: int | None = None
+
+
+class PairRecord(msgspec.Struct, gc=False, frozen=True):
+    """One pair. `ref` and `partner_ref` are upstream's ids; `part` is None in the older form, and so are the object ids."""
+
+    ref: str
+    partner_ref: str
+    part: str | None
+    key: str
+    partner_part: str | None
+    partner_key: str
+    object_id: int | None
+    partner_object_id: int | None
+    class_name: str
+    partner_class_name: str
+    text_similarity: float | None
+    image_similarity: float | None
+    frame_idx: int | None
+    partner_frame_idx: int | None
+
+
+class PairBatch(msgspec.Struct, gc=False):
+    """Pairs of one stretch of a file, and what could not be read."""
+
+    pairs: list[PairRecord]
+    bad: list[BadRegion]
+    end: int
+
+
+def read_pairs(files: ReleaseFiles, path: str) -> Iterator[PairBatch]:
+    """Give the pairs of one file, `{cluster: [pair, …]}` of any size or a list of pairs.
+
+    Yields:
+        Batches; `end` is how far the file is read, in bytes.
+    """
+    head = bytearray(64)
+    count = files.readinto(path, 0, memoryview(head))
+    if bytes(head[:count]).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"["):
+        yield _read_list(files, path)
+        return
+    huge = HugeObject(files, path, record_type=list[RawPair], decode_one=_decode_list)
+    for batch in huge.read():
+        bad = list(batch.bad)
+        pairs: list[PairRecord] = []
+        for key, offset, records in zip(batch.keys, batch.offsets, batch.records, strict=True):
+            _take(records, pairs, bad, key, offset)
+        yield PairBatch(pairs, bad, batch.end)
+
+
+def _read_list(files: ReleaseFiles, path: str) -> PairBatch:
+    size = files.size(path)
+    pairs: list[PairRecord] = []
+    bad: list[BadRegion] = []
+    if size > SMALL_FILE_BYTES:
+        reason = f"a list of pairs of {size} bytes; only the object form {{cluster: [pair, …]}} may be this long"
+        return PairBatch([], [BadRegion(offset=0, length=size, key=None, reason=reason)], size)
+    try:
+        records, _ = _decode_list(files.read(path))
+    except ValueError as error:
+        return PairBatch([], [BadRegion(offset=0, length=size, key=None, reason=str(error))], size)
+    _take(records, pairs, bad, None, 0)
+    return PairBatch(pairs, bad, size)
+
+
+def _take(records: list[RawPair], pairs: list[PairRecord], bad: list[BadRegion], key: str | None, offset: int) -> None:
+    for index, raw in enumerate(records):
+        try:
+            pairs.append(normalise_pair(raw))
+        except ValueError as error:
+            reason = f"pair {index} of its list: {error}"
+            bad.append(BadRegion(offset=offset, length=0, key=key, reason=reason))
+
+
+def normalise_pair(raw: RawPair) -> PairRecord:
+    """Make one shape of both forms.
+
+    Raises:
+        ValueError: a class id that is no small number.
+    """
+    part, key = _split(raw.cur_id)
+    partner_part, partner_key = _split(raw.aft_id)
+    return PairRecord(
+        raw.cur_id,
+        raw.aft_id,
+        part,
+        key,
+        partner_part,
+        partner_key,
+        _object_id(raw.cur_class_id),
+        _object_id(raw.aft_class_id),
+        raw.cur_class_name,
+        raw.aft_class_name,
+        raw.text_similarity,
+        raw.image_similarity,
+        raw.cur_frame_idx,
+        raw.aft_frame_idx,
+    )
+
+
+def _split(ref: str) -> tuple[str | None, str]:
+    part, slash, key = ref.rpartition("/")
+    return (part if slash else None), key
+
+
+def _object_id(value: str | int | None) -> int | None:
+    if value is None or value == "":
+        return None
+    number = int(value)
+    if not 0 <= number <= 32767:
+        raise ValueError(f"expected a class id from 0 to 32767, found {value!r}")
+    return number
+
+
+def _decode_list(value: bytes) -> tuple[list[RawPair], list[str]]:
+    try:
+        return _strict.decode(value), []
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        try:
+            tree, quirks = parse_leniently(value)
+            return msgspec.convert(tree, list[RawPair], strict=False), quirks
+        except ValueError as error:
+            raise ValueError(f"unexpected shape of pairs: {str(error)[:300]}") from error
+
+
+_strict = msgspec.json.Decoder(list[RawPair])
