@@ -1,1 +1,51 @@
-"""OpenS2V-5M, askable and streamable."""
+"""OpenS2V-5M, askable and streamable.
+
+    import opens2v_data
+    from datasets import load_dataset
+
+    ds = load_dataset("opens2v-5m", streaming=True)          # importing opens2v_data taught `datasets` the name
+    catalog = opens2v_data.open("./opens2v-5m")              # the same rows as values, without `datasets`
+    for triple in catalog.triples("aesthetic > 5", limit=3): ...
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from opens2v_data.hub.registration import register_when_imported
+from opens2v_data.triples import Clip, MaskRLE, Pair, Subject, Triple, VideoRef, View
+
+if TYPE_CHECKING:
+    from opens2v_data.dataset import OpenS2V as OpenS2V
+
+__version__ = "0.1.0"
+__all__ = ["Clip", "MaskRLE", "OpenS2V", "Pair", "Subject", "Triple", "VideoRef", "View", "open"]
+
+
+def open(root: str | os.PathLike[str] | None = None, *, release: str | os.PathLike[str] | None = None) -> OpenS2V:
+    """Open a catalog.
+
+    Args:
+        root: its folder; by default OPENS2V_CATALOG, `./opens2v-5m`, or the one set by `opens2v use`, in this order.
+        release: folder of the release, for bytes; by default OPENS2V_RELEASE, else where the catalog was made from.
+
+    Raises:
+        CatalogNotFoundError: there is none; the message says what to run.
+    """
+    from opens2v_data.catalog.catalog import Catalog
+    from opens2v_data.dataset import OpenS2V
+
+    return OpenS2V(Catalog.open(root), release=release)
+
+
+def __getattr__(name: str) -> Any:
+    # Tables need pyarrow and duckdb, which `import opens2v_data` must not wait for.
+    if name == "OpenS2V":
+        from opens2v_data.dataset import OpenS2V
+
+        return OpenS2V
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+register_when_imported()

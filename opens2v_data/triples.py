@@ -8,8 +8,18 @@ Boxes are `(x1, y1, x2, y2)` in pixels of the *cropped* annotated frame; frame r
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote, unquote
+
+PROTOCOL = "opens2v"
+"""Scheme of the addresses that name a clip's bytes; `opens2v_data.hub.filesystem` opens them for fsspec."""
+
+
+def clip_address(root: object, part: str, member: str, offset: int, size_bytes: int) -> str:
+    """Return the address of a clip's bytes: `opens2v://<catalog folder, percent-encoded>/<part>/<offset>-<size>/<member>`."""
+    return f"{PROTOCOL}://{quote(str(root), safe='')}/{quote(part, safe='')}/{offset}-{size_bytes}/{quote(member)}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +38,17 @@ class MaskRLE:
     counts: bytes = field(repr=False)
     score: float | None
     frame_idx: int
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> MaskRLE:
+        """Make one from a subject's `mask`."""
+        return cls(
+            height=row["height"],
+            width=row["width"],
+            counts=row["counts"].encode(),
+            score=row["score"],
+            frame_idx=row["frame_idx"],
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +71,18 @@ class Subject:
     aes_score: float | None
     mask: MaskRLE | None
 
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> Subject:
+        """Make one from an element of `subjects`."""
+        return cls(
+            object_id=row["object_id"],
+            class_name=row["class_name"],
+            bbox_xyxy=None if row["bbox"] is None else tuple(row["bbox"]),
+            gme_score=row["gme_score"],
+            aes_score=row["aes_score"],
+            mask=None if row["mask"] is None else MaskRLE.from_row(row["mask"]),
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class VideoRef:
@@ -68,6 +101,29 @@ class VideoRef:
     member: str
     offset: int
     size_bytes: int
+
+    @classmethod
+    def from_address(cls, address: str) -> VideoRef:
+        """Make one from a row's `video_path`: `opens2v://<catalog>/<part>/<offset>-<size>/<member>`.
+
+        Raises:
+            ValueError: no such address.
+        """
+        _, *rest = address.removeprefix(f"{PROTOCOL}://").split("/", 3)
+        try:
+            part, span, member = rest
+            offset, size_bytes = (int(number) for number in span.split("-"))
+        except ValueError as error:
+            raise ValueError(
+                f"expected {PROTOCOL}://<catalog>/<part>/<offset>-<size>/<member>, found {address!r}; "
+                "take it from a row's video_path"
+            ) from error
+        return cls(path=address, part=unquote(part), member=unquote(member), offset=offset, size_bytes=size_bytes)
+
+    @property
+    def catalog_root(self) -> str:
+        """Folder of the catalog in the address."""
+        return unquote(self.path.removeprefix(f"{PROTOCOL}://").split("/", 1)[0])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,6 +168,32 @@ class Clip:
     video: VideoRef | None
     background_path: str | None
 
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> Clip:
+        """Make one from a row of config regular or nexus-gpt, or from a side of nexus-cross."""
+        crop = tuple(row[name] for name in ("crop_x0", "crop_y0", "crop_x1", "crop_y1"))
+        return cls(
+            clip_id=row["clip_id"],
+            key=row["clip_key"],
+            part=row["part"],
+            cluster_id=row["cluster_id"],
+            caption=row["caption"] or "",
+            fps=row["fps"],
+            num_frames=row["num_frames"],
+            width=row["width"],
+            height=row["height"],
+            cut=_range(row, "cut"),
+            face_cut=_range(row, "face_cut"),
+            crop_xyxy=None if None in crop else crop,
+            ann_frame_idx=row["ann_frame_idx"],
+            aesthetic=row["aesthetic"],
+            motion=row["motion"],
+            tech=row["tech"],
+            tags={kind: tuple(row[f"{kind}_tags"]) for kind in ("background", "subject", "object", "pre_define")},
+            video=None if row["video_path"] is None else VideoRef.from_address(row["video_path"]),
+            background_path=row["background_path"],
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class View:
@@ -131,6 +213,11 @@ class View:
     path: str
     source_path: str | None
 
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> View:
+        """Make one from an element of `views`."""
+        return cls(**{name: row[name] for name in ("view_idx", "class_name", "object_id", "path", "source_path")})
+
 
 @dataclass(frozen=True, kw_only=True)
 class Triple:
@@ -145,6 +232,19 @@ class Triple:
     clip: Clip
     subjects: tuple[Subject, ...]
     views: tuple[View, ...] = ()
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> Triple:
+        """Make one from a row of `load_dataset("opens2v-5m")`, config regular or nexus-gpt, or a side of nexus-cross.
+
+        Raises:
+            KeyError: the row lacks a column, for example because `columns=` left it out.
+        """
+        return cls(
+            clip=Clip.from_row(row),
+            subjects=tuple(Subject.from_row(subject) for subject in row["subjects"]),
+            views=tuple(View.from_row(view) for view in row.get("views") or ()),
+        )
 
     @property
     def caption(self) -> str:
@@ -182,6 +282,25 @@ class Pair:
     right_class_name: str
     text_similarity: float | None
     image_similarity: float | None
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> Pair:
+        """Make one from a row of config nexus-cross."""
+        return cls(
+            left=Triple.from_row(row["clip"]),
+            right=Triple.from_row(row["partner"]),
+            left_object_id=row["object_id"],
+            right_object_id=row["partner_object_id"],
+            left_class_name=row["class_name"],
+            right_class_name=row["partner_class_name"],
+            text_similarity=row["text_similarity"],
+            image_similarity=row["image_similarity"],
+        )
+
+
+def _range(row: Mapping[str, Any], name: str) -> tuple[int, int] | None:
+    start, end = row[f"{name}_start"], row[f"{name}_end"]
+    return None if start is None or end is None else (start, end)
 
 
 BytesReader = Callable[[VideoRef], bytes]

@@ -33,6 +33,7 @@ from opens2v_data.catalog import manifest as manifests
 from opens2v_data.catalog.assemble import Assembly, assemble_units
 from opens2v_data.catalog.links import write_pairs, write_plates, write_views
 from opens2v_data.catalog.manifest import (
+    QUARANTINE_FILE,
     WORK_FOLDER,
     CatalogFile,
     Manifest,
@@ -52,8 +53,6 @@ from opens2v_data.release.records import RawRecord, decode_record
 
 UNIT_BYTES = 256 << 20
 """JSON bytes per unit of work: what a kill costs, and what one worker has in hand."""
-
-QUARANTINE_FILE = "quarantine.jsonl"
 
 Progress = Callable[[str, int, int], None]
 """Called with the stage ("json", "videos", "tables", "pairs"), how much is done, and how much there is."""
@@ -428,8 +427,3 @@ def _finish(root: Path, work: Path, manifest: Manifest, *, keep_units: bool) -> 
     folder.rmdir()
     if keep_units:
         (work / "forced").unlink(missing_ok=True)
-
-
-def open_local(release: str | os.PathLike[str] | LocalFiles) -> Release:
-    """Open a local release."""
-    return Release(release) if isinstance(release, LocalFiles) else Release.open(os.fspath(release))

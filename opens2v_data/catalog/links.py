@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from opens2v_data.catalog.hashing import key_hashes
 from opens2v_data.catalog.schemas import BACKGROUNDS, CLASSES, PAIRS, VIEWS
@@ -226,7 +225,6 @@ def write_views(
                     "folder_key": folder_key,
                 }
             )
-    _add_objects(rows, folder)
     last = len(keys.by_key)
     rows.sort(key=lambda row: (row["clip_id"] if row["clip_id"] is not None else last, row["folder_key"], row["view_idx"]))
     with TableWriter(VIEWS, folder) as writer:
@@ -244,25 +242,6 @@ def _by_folder(views: Iterable[ViewFile]) -> Iterator[tuple[str, list[ViewFile]]
         pending.append(view)
     if pending:
         yield pending[0].clip_key, pending
-
-
-def _add_objects(rows: list[dict[str, Any]], folder: Path) -> None:
-    """Name the subject each view shows: upstream asks for a picture of tags whose box is large, so the largest of the class."""
-    wanted = {(row["clip_id"], row["class_id"]) for row in rows if row["clip_id"] is not None}
-    clip_ids = np.array(sorted({clip_id for clip_id, _ in wanted}), np.int64)
-    largest: dict[tuple[int, int], tuple[float, int]] = {}
-    columns = ["clip_id", "object_id", "class_id", "x1", "y1", "x2", "y2"]
-    if len(clip_ids):
-        for batch in pq.ParquetFile(folder / "subjects.parquet").iter_batches(columns=columns):
-            chosen = batch.filter(pa.array(np.isin(batch.column("clip_id").to_numpy(), clip_ids)))
-            for clip_id, object_id, class_id, *box in zip(*(column.to_pylist() for column in chosen.columns), strict=True):
-                if (clip_id, class_id) not in wanted or None in box:
-                    continue
-                area = (box[2] - box[0]) * (box[3] - box[1])
-                if area > largest.get((clip_id, class_id), (-1.0, 0))[0]:
-                    largest[clip_id, class_id] = area, object_id
-    for row in rows:
-        row["object_id"] = largest.get((row["clip_id"], row["class_id"]), (0.0, None))[1]
 
 
 def write_plates(release: Release, folder: Path, keys: ClipKeys) -> tuple[TableWriter, dict[str, int]]:

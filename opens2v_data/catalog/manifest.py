@@ -13,6 +13,7 @@ from opens2v_data.catalog.schemas import SCHEMA_VERSION
 from opens2v_data.errors import CatalogDamagedError, CatalogNotFoundError, CatalogVersionError
 
 FILE_NAME = "manifest.json"
+QUARANTINE_FILE = "quarantine.jsonl"
 WORK_FOLDER = ".ingest"
 """Units of an ingest under way, below the catalog; gone when it is done."""
 

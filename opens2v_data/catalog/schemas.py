@@ -211,7 +211,6 @@ VIEWS = TableSchema(
         ),
         Column("view_idx", pa.int32(), "", "number in the file name, 0-based", nullable=False),
         Column("class_id", pa.int32(), "", "class in the file name, _ read as space", nullable=False),
-        Column("object_id", pa.int16(), "", "the clip's largest box of that class; null: the clip has none"),
         Column("path", pa.string(), "", "PNG below the release", nullable=False),
         Column("size_bytes", pa.int64(), "bytes", "of the PNG", nullable=False),
         Column("source_path", pa.string(), "", "main_image.png, the frame the view was made from; null: absent"),

@@ -1,0 +1,65 @@
+"""Which catalog is meant when none is named.
+
+The rule, in this order: the place given, the environment variable OPENS2V_CATALOG, `./opens2v-5m`, and the default that
+`opens2v use PATH` wrote to `$XDG_CONFIG_HOME/opens2v/config.json` (`~/.config/opens2v/config.json`).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from opens2v_data.errors import CatalogNotFoundError
+
+ENVIRONMENT_VARIABLE = "OPENS2V_CATALOG"
+LOCAL_FOLDER = "opens2v-5m"
+
+
+def config_file() -> Path:
+    """Return the user's configuration file."""
+    base = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+    return Path(base) / "opens2v" / "config.json"
+
+
+def find_catalog(data_dir: str | os.PathLike[str] | None = None) -> Path:
+    """Return the catalog's folder by the rule above; that a catalog is in it is for `Catalog.open` to check.
+
+    Raises:
+        CatalogNotFoundError: nothing is named and nothing lies where it could.
+    """
+    if data_dir is not None:
+        return Path(data_dir).expanduser()
+    if named := os.environ.get(ENVIRONMENT_VARIABLE):
+        return Path(named).expanduser()
+    if (Path(LOCAL_FOLDER) / "manifest.json").is_file():
+        return Path(LOCAL_FOLDER).absolute()
+    if (default := default_catalog()) is not None:
+        return default
+    raise CatalogNotFoundError(
+        "no catalog: none was given (data_dir), OPENS2V_CATALOG is not set, ./opens2v-5m is no catalog and no default is set. "
+        "Make one with `opens2v ingest RELEASE ./opens2v-5m`, or name one with `opens2v use PATH`; "
+        "to try it on a small release: `opens2v demo-release ./release && opens2v ingest ./release ./opens2v-5m`"
+    )
+
+
+def default_catalog() -> Path | None:
+    """Return the user's default catalog, or None."""
+    path = config_file()
+    try:
+        value = json.loads(path.read_text(encoding="utf-8")).get("catalog")
+    except FileNotFoundError:
+        return None
+    except (ValueError, AttributeError) as error:
+        raise CatalogNotFoundError(f"expected a JSON object in {path}, found {error}; run: opens2v use PATH") from error
+    return Path(value) if value else None
+
+
+def set_default_catalog(root: Path) -> Path:
+    """Make `root` the user's default catalog; return the file that says so."""
+    path = config_file()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    temporary.write_text(json.dumps({"catalog": str(root.absolute())}, indent=1) + "\n", encoding="utf-8")
+    temporary.replace(path)
+    return path

@@ -1,0 +1,89 @@
+"""An opened catalog: `opens2v_data.open(root)`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from opens2v_data.catalog.catalog import Catalog
+from opens2v_data.media import Media
+from opens2v_data.query import Config, Query
+from opens2v_data.rows import iter_rows
+from opens2v_data.triples import Pair, Triple, VideoRef
+
+
+class OpenS2V:
+    """A catalog one can ask and read.
+
+    Attributes:
+        catalog: its tables and manifest.
+        query: its rows by condition.
+        media: the bytes that rows name.
+    """
+
+    def __init__(self, catalog: Catalog, *, release: str | os.PathLike[str] | None = None) -> None:
+        self.catalog = catalog
+        self.query = Query(catalog)
+        self.media = Media(catalog, release=release)
+
+    def __repr__(self) -> str:
+        return f"OpenS2V({self.catalog!r})"
+
+    def __len__(self) -> int:
+        return self.catalog.num_rows("clips")
+
+    def count(self, where: str | None = None, *, config: Config = "regular") -> int:
+        """Return how many rows a condition names.
+
+        Raises:
+            QueryError: the condition is not one that the config can answer.
+        """
+        return self.query.count(config, where)
+
+    def rows(
+        self,
+        where: str | None = None,
+        *,
+        config: Config = "regular",
+        columns: Sequence[str] | None = None,
+        limit: int | None = None,
+    ) -> Iterator[dict[str, Any]]:
+        """Give rows as plain values, in id order: what a row of `load_dataset("opens2v-5m", config)` holds, undecoded.
+
+        Raises:
+            QueryError: the condition or a column is not one that the config can answer.
+        """
+        for table in iter_rows(self.query, self.media, config, where, columns=columns, limit=limit):
+            yield from table.to_pylist()
+
+    def triples(self, where: str | None = None, *, with_views: bool = False, limit: int | None = None) -> Iterator[Triple]:
+        """Give subject-text-video triples, in clip order.
+
+        Args:
+            where: a SQL condition over clips and subjects, for example
+                `aesthetic > 5 AND has_subject(clip_id, 'woman', min_gme := 0.3)`.
+            with_views: only clips with GPT-Image-1 views, and these with them.
+            limit: at most so many.
+
+        Raises:
+            QueryError: the condition is not one that clips can answer.
+        """
+        config: Config = "nexus-gpt" if with_views else "regular"
+        return (Triple.from_row(row) for row in self.rows(where, config=config, limit=limit))
+
+    def pairs(self, where: str | None = None, *, limit: int | None = None) -> Iterator[Pair]:
+        """Give cross-video pairs, in the order of the table.
+
+        Raises:
+            QueryError: the condition is not one that pairs can answer.
+        """
+        return (Pair.from_row(row) for row in self.rows(where, config="nexus-cross", limit=limit))
+
+    def read_bytes(self, video: VideoRef) -> bytes:
+        """Return a clip's whole mp4.
+
+        Raises:
+            ArchiveError: the release is not here, a piece is missing or has changed, or the bytes end early.
+        """
+        return self.media.read_video(video)

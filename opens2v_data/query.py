@@ -1,0 +1,174 @@
+"""DuckDB over a catalog: which rows a condition names, and those rows' columns. The only module that touches duckdb."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import duckdb
+import numpy as np
+
+from opens2v_data.errors import QueryError
+from opens2v_data.sqlfiles import sql_text
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from opens2v_data.catalog.catalog import Catalog
+
+Config = Literal["regular", "nexus-cross", "nexus-gpt"]
+CONFIGS: tuple[Config, ...] = get_args(Config)
+
+MEMORY_LIMIT = "256MB"
+"""For DuckDB itself: ids sort in far less, and a stream must stay below 500 MB in all."""
+
+FETCH_ROWS = 8_192
+
+
+class Query:
+    """Ask a catalog. Threads may share one; a process that forks gets a connection of its own.
+
+    Args:
+        catalog: what to ask.
+        threads: for DuckDB; by default all cores.
+        memory_limit: for DuckDB, as it spells it.
+    """
+
+    def __init__(self, catalog: Catalog, *, threads: int | None = None, memory_limit: str = MEMORY_LIMIT) -> None:
+        self.catalog = catalog
+        self._threads = threads
+        self._memory_limit = memory_limit
+        self._lock = threading.Lock()
+        self._connection: tuple[int, duckdb.DuckDBPyConnection] | None = None
+
+    def __repr__(self) -> str:
+        return f"Query({self.catalog!r})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _query, (self.catalog, self._threads, self._memory_limit)
+
+    def columns(self, config: Config) -> list[tuple[str, str]]:
+        """Return the names and SQL types of the columns that a condition on this config can use."""
+        rows = self._cursor().execute(f"DESCRIBE {_source(config)}").fetchall()
+        return [(row[0], row[1]) for row in rows if row[0] != "row_id"]
+
+    def row_ids(
+        self,
+        config: Config = "regular",
+        where: str | None = None,
+        *,
+        lo: int | None = None,
+        hi: int | None = None,
+        limit: int | None = None,
+    ) -> Iterator[np.ndarray]:
+        """Give the ids of the rows that a condition names, in order.
+
+        Args:
+            config: rows are clips ("regular", "nexus-gpt") or pairs ("nexus-cross"); so are the ids.
+            where: a SQL condition over `columns(config)`; None: all rows.
+            lo, hi: only ids in this half-open range.
+            limit: at most so many.
+
+        Yields:
+            Ids, `(N,) int64`, ascending, N ≤ 8,192.
+
+        Raises:
+            QueryError: the condition is no SQL, or names what is not there.
+        """
+        bounds = "".join(f" AND row_id {sign} {int(value)}" for sign, value in ((">=", lo), ("<", hi)) if value is not None)
+        sql = f"SELECT row_id FROM {_source(config)} WHERE {_condition(where)}{bounds} ORDER BY row_id"
+        if limit is not None:
+            sql += f" LIMIT {int(limit)}"
+        cursor = self._execute(sql, config, where)
+        while rows := cursor.fetchmany(FETCH_ROWS):
+            yield np.fromiter((row[0] for row in rows), np.int64, len(rows))
+
+    def count(self, config: Config = "regular", where: str | None = None) -> int:
+        """Return how many rows a condition names.
+
+        Raises:
+            QueryError: as `row_ids`.
+        """
+        sql = f"SELECT count(*) FROM {_source(config)} WHERE {_condition(where)}"
+        row = self._execute(sql, config, where).fetchone()
+        assert row is not None
+        return row[0]
+
+    def shards(self, config: Config = "regular", where: str | None = None, *, rows: int) -> list[tuple[int, int]]:
+        """Return the id ranges of `rows` ids each that hold at least one row of the condition, in order.
+
+        Raises:
+            QueryError: as `row_ids`.
+        """
+        sql = f"SELECT DISTINCT row_id // {int(rows)} FROM {_source(config)} WHERE {_condition(where)} ORDER BY 1"
+        found = self._execute(sql, config, where).fetchall()
+        return [(int(index) * rows, (int(index) + 1) * rows) for (index,) in found]
+
+    def fetch(self, name: str, ids: Sequence[int] | np.ndarray) -> pa.Table:
+        """Return what `sql/rows/<name>.sql` gives for some ids, in the order that its header says."""
+        wanted = [int(value) for value in ids]
+        parameters: dict[str, Any] = {"ids": wanted}
+        text = sql_text(f"rows/{name}")
+        if "$lo" in text:
+            parameters |= {"lo": min(wanted, default=0), "hi": max(wanted, default=-1) + 1}
+        return self._cursor().sql(text, params=parameters).to_arrow_table()
+
+    def close(self) -> None:
+        """Close the connection; a later question opens another."""
+        if self._connection is not None:
+            self._connection[1].close()
+            self._connection = None
+
+    def _execute(self, sql: str, config: Config, where: str | None) -> duckdb.DuckDBPyConnection:
+        try:
+            if len(duckdb.extract_statements(sql)) != 1:
+                raise QueryError(f"expected one SQL condition in where, found several statements: {where!r}")
+            return self._cursor().execute(sql)
+        except (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException, duckdb.ConversionException) as error:
+            names = ", ".join(name for name, _ in self.columns(config))
+            raise QueryError(
+                f"where={where!r} is no condition that config {config} can answer: {_first_lines(error)}\n"
+                f"columns: {names}\nhelpers: has_subject(clip_id, 'woman', min_gme := 0.3), has_tag(subject_tags, 'woman')"
+            ) from error
+
+    def _cursor(self) -> duckdb.DuckDBPyConnection:
+        # One cursor per call: a connection shared by threads raises, and a forked one hangs.
+        with self._lock:
+            if self._connection is None or self._connection[0] != os.getpid():
+                self._connection = os.getpid(), self._open()
+            return self._connection[1].cursor()
+
+    def _open(self) -> duckdb.DuckDBPyConnection:
+        options: dict[str, Any] = {
+            "memory_limit": self._memory_limit,
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+        }
+        if self._threads is not None:
+            options["threads"] = self._threads
+        connection = duckdb.connect(":memory:", config=options)
+        connection.execute("SET enable_progress_bar = false")
+        root = str(self.catalog.root).replace("'", "''")
+        connection.execute(sql_text("views").replace("{root}", root))
+        return connection
+
+
+def _query(catalog: Catalog, threads: int | None, memory_limit: str) -> Query:
+    return Query(catalog, threads=threads, memory_limit=memory_limit)
+
+
+def _source(config: Config) -> str:
+    if config not in CONFIGS:
+        raise ValueError(f"config must be one of {', '.join(CONFIGS)}, got {config!r}")
+    return f"(\n{sql_text(f'configs/{config}')}\n)"
+
+
+def _condition(where: str | None) -> str:
+    # The line break ends a comment that the condition may end with.
+    return "true" if where is None or not where.strip() else f"({where}\n)"
+
+
+def _first_lines(error: Exception) -> str:
+    return " ".join(str(error).split("\n\nLINE")[0].split("\n")[:2])

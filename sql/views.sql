@@ -1,0 +1,50 @@
+-- The catalog's tables as views. `{root}` is replaced by the catalog's folder once, when a connection opens.
+--
+-- clips        one row per clip: scores, ranges, tags             subjects   one row per object, with its class name
+-- captions     one row per clip: its text                         classes    class names by frequency
+-- pairs        one row per cross-video pair, with class names     views      one row per GPT-Image-1 picture
+-- members      one row per video file of the release              locations  which bytes are a clip's file
+-- backgrounds  one row per plate                                  masks      where a clip's mask blob lies
+-- class_index  subjects by class                                  keys       clips by hash of the key
+--
+-- `opens2v info --schema` prints every column with its unit and the meaning of null.
+
+CREATE VIEW clips AS SELECT * FROM read_parquet('{root}/clips.parquet');
+CREATE VIEW captions AS SELECT * FROM read_parquet('{root}/captions.parquet');
+CREATE VIEW classes AS SELECT * FROM read_parquet('{root}/classes.parquet');
+CREATE VIEW class_index AS SELECT * FROM read_parquet('{root}/class_index.parquet');
+CREATE VIEW members AS SELECT * FROM read_parquet('{root}/members.parquet');
+CREATE VIEW locations AS SELECT * FROM read_parquet('{root}/locations.parquet');
+CREATE VIEW backgrounds AS SELECT * FROM read_parquet('{root}/backgrounds.parquet');
+CREATE VIEW masks AS SELECT * FROM read_parquet('{root}/masks.parquet');
+CREATE VIEW keys AS SELECT * FROM read_parquet('{root}/keys.parquet');
+
+CREATE VIEW subjects AS
+SELECT subject.*, class.name AS class_name
+FROM read_parquet('{root}/subjects.parquet') AS subject JOIN classes AS class USING (class_id);
+
+CREATE VIEW views AS
+SELECT view.*, class.name AS class_name
+FROM read_parquet('{root}/views.parquet') AS view JOIN classes AS class USING (class_id);
+
+-- Views by clip: a picture belongs to its clip and to the clip's twins in other parts.
+CREATE VIEW clip_views AS
+SELECT unnest(list_prepend(view.clip_id, view.twin_clip_ids)) AS clip_id, view.* EXCLUDE (clip_id, twin_clip_ids)
+FROM views AS view WHERE view.clip_id IS NOT NULL;
+
+-- Pairs by their row number in the file, which is what a shard of pairs is a range of.
+CREATE VIEW pairs AS
+SELECT pair.* EXCLUDE (file_row_number), pair.file_row_number AS pair_id, class.name AS class_name, partner.name AS partner_class_name
+FROM read_parquet('{root}/pairs.parquet', file_row_number = true) AS pair
+JOIN classes AS class ON class.class_id = pair.class_id
+JOIN classes AS partner ON partner.class_id = pair.partner_class_id;
+
+-- has_subject(clip_id, 'woman'): the clip has a subject of that class.
+-- has_subject(clip_id, 'woman', min_gme := 0.3): one whose gme_score is at least that; a missing score is not.
+CREATE MACRO has_subject(clip, wanted, min_gme := NULL) AS clip IN (
+    SELECT entry.clip_id FROM class_index AS entry JOIN classes AS class USING (class_id)
+    WHERE class.name = wanted AND (min_gme IS NULL OR entry.gme_score >= min_gme)
+);
+
+-- has_tag(tags, 'park'): one of upstream's word tags is this; tags is background_tags, subject_tags or object_tags.
+CREATE MACRO has_tag(tags, wanted) AS list_contains(tags, wanted);
