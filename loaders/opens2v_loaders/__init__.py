@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         rle_area,
     )
     from opens2v_loaders.outlines import draw_outlines
+    from opens2v_loaders.saving import SavedRow, save_row
     from opens2v_loaders.sheets import PairItem, TripleItem, ViewItem, contact_sheet
 
 _MODULES = {
@@ -31,6 +32,7 @@ _MODULES = {
     "decode": ("Frames", "read_frames"),
     "masks": ("decode_counts", "decode_rle", "encode_rle", "mask_bbox", "mask_iou", "region_clusters", "rle_area"),
     "outlines": ("draw_outlines",),
+    "saving": ("SavedRow", "save_row"),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 
@@ -38,6 +40,7 @@ __all__ = [
     "CutOut",
     "Frames",
     "PairItem",
+    "SavedRow",
     "TripleItem",
     "VideoInfo",
     "ViewItem",
@@ -54,6 +57,7 @@ __all__ = [
     "read_frames",
     "region_clusters",
     "rle_area",
+    "save_row",
 ]
 
 

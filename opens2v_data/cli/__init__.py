@@ -1,0 +1,67 @@
+"""The command line `opens2v`: parses and prints; all work is the library's.
+
+Exit codes: 0 done; 1 the data or the catalog is at fault (the message says what to do); 2 the command line is; 3 ingest finished
+but a file of the release is cut off; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from opens2v_data.cli import contact_sheet, demo_release, info, ingest, stream, use, verify
+from opens2v_data.cli.output import note
+from opens2v_data.errors import Opens2vError
+
+COMMANDS = (demo_release, ingest, info, verify, stream, contact_sheet, use)
+
+DESCRIPTION = "Ask and stream OpenS2V-5M: from the release as published to subject-text-video triples."
+EXAMPLE = """example:
+  opens2v demo-release ./release
+  opens2v ingest ./release ./opens2v-5m
+  opens2v stream ./opens2v-5m --where "aesthetic > 5" --limit 5
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands."""
+    from opens2v_data import __version__
+
+    parser = argparse.ArgumentParser(
+        prog="opens2v", description=DESCRIPTION, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--version", action="version", version=f"opens2v {__version__}")
+    commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND", required=True)
+    for module in COMMANDS:
+        command = commands.add_parser(
+            module.NAME,
+            help=module.HELP,
+            description=f"{module.HELP[0].upper()}{module.HELP[1:]}.{module.DETAILS}",
+            epilog=f"example:\n  {module.EXAMPLE}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        module.add_arguments(command)
+        command.set_defaults(run=module.run)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; return its exit code."""
+    arguments = build_parser().parse_args(argv)
+    try:
+        return arguments.run(arguments)
+    except Opens2vError as error:
+        note(f"error: {error}")
+        return 1
+    except ValueError as error:
+        note(f"opens2v {arguments.command}: {error}")
+        return 2
+    except KeyboardInterrupt:
+        note("interrupted; what is done is kept, and the same command goes on where it can")
+        return 130
+    except BrokenPipeError:
+        # `opens2v stream … | head`: the reader has enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0

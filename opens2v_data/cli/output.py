@@ -1,0 +1,115 @@
+"""What every command prints alike: notes and progress to stderr, data to stdout."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import Any
+
+
+def note(text: str) -> None:
+    """Print a line to stderr."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON document, indented."""
+    print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def print_json_line(value: Any) -> None:
+    """Print one line of JSON lines."""
+    print(json.dumps(value, ensure_ascii=False), flush=True)
+
+
+def print_table(rows: Iterable[Sequence[object]], *, header: Sequence[str] | None = None) -> None:
+    """Print columns, numbers to the right."""
+    cells = [[_cell(value) for value in row] for row in rows]
+    is_number = [all(isinstance(value, int | float) for value in column) for column in zip(*rows, strict=True)] if rows else []
+    lines = ([list(header)] if header else []) + cells
+    widths = [max(len(line[index]) for line in lines) for index in range(len(lines[0]))] if lines else []
+    for line in lines:
+        parts = [
+            cell.rjust(width) if is_number[index] else cell.ljust(width)
+            for index, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ]
+        print("  ".join(parts).rstrip())
+
+
+def size_text(count: int) -> str:
+    """Return a number of bytes as people say it."""
+    value = float(count)
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if value < 1000 or unit == "TB":
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    raise AssertionError("unreachable")
+
+
+def _cell(value: object) -> str:
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+class ProgressBars(AbstractContextManager["ProgressBars"]):
+    """One bar per stage, on stderr; nothing with --quiet or when stderr is no terminal and `force` is not set.
+
+    Call it with a stage's name, how much is done, and how much there is.
+    """
+
+    def __init__(self, stages: dict[str, tuple[str, str]], *, quiet: bool = False) -> None:
+        self._stages = stages
+        self._disable: bool | None = True if quiet else None
+        self._bars: dict[str, Any] = {}
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        from tqdm import tqdm
+
+        bar = self._bars.get(stage)
+        if bar is None:
+            label, unit = self._stages.get(stage, (stage, ""))
+            bar = self._bars[stage] = tqdm(
+                desc=label, total=total, unit=unit, unit_scale=True, disable=self._disable, file=sys.stderr, initial=done
+            )
+        bar.total = total
+        bar.update(done - bar.n)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        for bar in self._bars.values():
+            bar.close()
+
+
+def add_output_arguments(parser: argparse.ArgumentParser, *, with_json: str | None = None) -> None:
+    """Add --quiet, and --json with its help."""
+    if with_json is not None:
+        parser.add_argument("--json", action="store_true", help=with_json)
+    parser.add_argument("--quiet", action="store_true", help="no progress, no notes")
+
+
+def add_catalog_argument(parser: argparse.ArgumentParser) -> None:
+    """Add the catalog, which may be left out."""
+    parser.add_argument(
+        "catalog",
+        nargs="?",
+        help="folder of the catalog; by default $OPENS2V_CATALOG, ./opens2v-5m, or the one set by `opens2v use`",
+    )
+
+
+def add_row_arguments(parser: argparse.ArgumentParser, *, limit: int | None) -> None:
+    """Add what chooses rows."""
+    parser.add_argument("--where", metavar="SQL", help="a condition over the columns of clips; `opens2v info --schema` lists them")
+    parser.add_argument("--limit", type=positive, default=limit, metavar="N", help=f"at most N rows (default: {limit or 'all'})")
+    parser.add_argument("--release", metavar="PATH", help="where the release lies now, when it was moved after ingest")
+
+
+def positive(text: str) -> int:
+    """Parse a whole number above 0."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number above 0, got {text}")
+    return number
+
+
