@@ -125,7 +125,8 @@ def _save_triple(
                 continue
             if cut.source == "bbox":
                 notes.append(f"subject {name}: cut by its box ({cut.note})")
-            cut.image.save(folder / "subjects" / f"{safe_name(name.replace(" ", "_"))}{'_box' if cut.source == 'bbox' else ''}.png")
+            stem = safe_name(name.replace(" ", "_")) + ("_box" if cut.source == "bbox" else "")
+            cut.image.save(folder / "subjects" / f"{stem}.png")
     for view in triple.views:
         (folder / "views").mkdir(exist_ok=True)
         try:
@@ -133,5 +134,6 @@ def _save_triple(
         except ArchiveError as error:
             notes.append(f"view {view.view_idx}: {error}")
             continue
-        (folder / "views" / f"{view.view_idx}_{safe_name(view.class_name.replace(" ", "_"))}.png").write_bytes(picture)
+        name = safe_name(view.class_name.replace(" ", "_"))
+        (folder / "views" / f"{view.view_idx}_{name}.png").write_bytes(picture)
     return notes, True
