@@ -21,8 +21,8 @@ from opens2v_data.query import Config, Query
 from opens2v_data.release.records import MaskRecord
 from opens2v_data.triples import clip_address
 
-BATCH_ROWS = 64
-"""Rows made at a time: some 2 MB with masks of the real sample's size."""
+BATCH_ROWS = 512
+"""Rows made at a time, some 16 MB with masks like the real sample's. 64, 256, 512, 1024 rows gave 1.7, 3.8, 5.4, 6.6 k rows/s."""
 
 FILE_TYPE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 """How `datasets` stores a video or image: bytes null, path an address or a file."""

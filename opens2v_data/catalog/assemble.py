@@ -2,7 +2,7 @@
 
     units/…            clips, captions, subjects, masks of a byte range each, ids of their own
       │  1. hashes     read every clip's key hash: find keys that stand twice in a file, count classes
-      │  2. tables     stream the units in order: clip_id counts up, class ids by frequency, blobs go to files of ≤ 1 GiB
+      │  2. tables     stream the units in order: clip_id counts up, class ids by frequency, blob files are taken over
       │  3. indices    class_index, keys, pairs, views, plates: sorted from what pass 2 scattered, or looked up by hash
       ▼
     tables/…           renamed into the catalog at the end, the manifest last
@@ -10,6 +10,8 @@
 
 from __future__ import annotations
 
+import shutil
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -22,7 +24,7 @@ import pyarrow.compute as pc
 
 from opens2v_data.catalog.links import ClassNames, ClipKeys
 from opens2v_data.catalog.manifest import CatalogFile
-from opens2v_data.catalog.masks import MAX_FILE_BYTES, blob_file
+from opens2v_data.catalog.masks import CELL_BYTES, blob_file
 from opens2v_data.catalog.members import IndexedPart, MemberNames, read_members
 from opens2v_data.catalog.schemas import (
     CAPTIONS,
@@ -36,14 +38,13 @@ from opens2v_data.catalog.schemas import (
     TABLES,
 )
 from opens2v_data.catalog.sorting import RangeSorter
-from opens2v_data.catalog.units import Quarantined, UnitResult
+from opens2v_data.catalog.units import MASKS_FILE, Quarantined, UnitPlan, UnitResult
 from opens2v_data.catalog.writer import HashingFile, TableWriter
+from opens2v_data.release.hugejson import split_bytes
 from opens2v_data.release.layout import part_of
 
 ROWS_PER_RANGE = 2_000_000
 """Rows that a range of an external sort may have: some 40 MB."""
-
-COPY_BYTES = 4 << 20
 
 
 @dataclass
@@ -167,7 +168,7 @@ def _write_clips(
     first_member = {part.source.name: sum(p.source.num_members for p in parts[:i]) for i, part in enumerate(parts)}
     num_located = num_without_path = 0
     used = np.zeros(sum(part.source.num_members for part in parts), bool)
-    blobs = _BlobFiles(folder)
+    blobs = _BlobFiles(work, folder, units)
     with (
         TableWriter(CLIPS, folder) as clips_writer,
         TableWriter(CAPTIONS, folder) as captions_writer,
@@ -184,8 +185,7 @@ def _write_clips(
                 if part in first_member:
                     members = read_members(work, part)
                     names = MemberNames(members, part, first_member[part])
-            masks_path = work / unit.plan.folder / "masks.bin"
-            mask_start = 0
+            file_idx, blob_start = blobs.place(unit)
             new_ids = np.cumsum(mask) - 1 + first
             start = 0
             for batch in _batches(work, unit, "clips.arrow"):
@@ -193,9 +193,15 @@ def _write_clips(
                 ids = new_ids[start : start + batch.num_rows]
                 start += batch.num_rows
                 mask_bytes = batch.column("mask_bytes").to_numpy().astype(np.int64)
-                placed = blobs.copy(masks_path, mask_start, mask_bytes, kept, ids)
-                mask_start += int(mask_bytes.sum())
-                masks_writer.write(placed)
+                blob_ends = blob_start + np.cumsum(mask_bytes)
+                blob_start = int(blob_ends[-1])
+                has_masks = kept & (mask_bytes > 0)
+                masks_writer.write_columns(
+                    clip_id=ids[has_masks].astype(np.int32),
+                    file_idx=np.full(int(has_masks.sum()), file_idx, np.int32),
+                    offset=(blob_ends - mask_bytes)[has_masks],
+                    size_bytes=mask_bytes[has_masks].astype(np.int32),
+                )
                 if not kept.all():
                     batch, ids = batch.filter(pa.array(kept)), ids[kept]
                 if not batch.num_rows:
@@ -240,7 +246,6 @@ def _write_clips(
                 columns["box_area"] = pc.multiply(width, height)
                 class_sorter.add(_pick(columns, CLASS_INDEX.arrow))
             first += int(mask.sum())
-    blobs.close()
     for writer in (clips_writer, captions_writer, subjects_writer, masks_writer, locations_writer):
         _done(assembly, writer)
     assembly.files += blobs.files
@@ -264,60 +269,49 @@ def _write_clips(
 
 
 class _BlobFiles:
-    """Files of at most `MAX_FILE_BYTES` that blobs are appended to, in clip order."""
+    """The catalog's blob files: those of the units of one cell, back to back (see `masks.CELL_BYTES`)."""
 
-    def __init__(self, folder: Path) -> None:
-        self.files: list[CatalogFile] = []
-        self._folder = folder
-        self._sink: HashingFile | None = None
+    def __init__(self, work: Path, folder: Path, units: list[UnitResult]) -> None:
         (folder / "masks").mkdir()
+        self.files: list[CatalogFile] = []
+        self._places: dict[UnitPlan, tuple[int, int]] = {}
+        cells: dict[tuple[str, int], list[UnitResult]] = {}
+        for unit in units:
+            cells.setdefault((unit.plan.path, _cell(unit.plan)), []).append(unit)
+        for cell in cells.values():
+            start = 0
+            for unit in cell:
+                self._places[unit.plan] = len(self.files), start
+                start += unit.masks_bytes
+            if start:
+                self.files.append(self._join(work, folder / blob_file(len(self.files)), cell))
 
-    def copy(self, path: Path, start: int, sizes: np.ndarray, kept: np.ndarray, ids: np.ndarray) -> pa.RecordBatch:
-        """Append the kept blobs that lie back to back in `path` from `start`; return their rows of table masks."""
-        offsets = start + np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)
-        chosen = np.flatnonzero(kept & (sizes > 0))
-        file_idx = np.empty(len(chosen), np.int32)
-        new_offset = np.empty(len(chosen), np.int64)
-        done = 0
-        with path.open("rb", buffering=0) as source:
-            while done < len(chosen):
-                if self._sink is None:
-                    self._sink = HashingFile(self._folder / blob_file(len(self.files)))
-                room = MAX_FILE_BYTES - self._sink.size_bytes
-                ends = np.cumsum(sizes[chosen[done:]])
-                count = int(np.searchsorted(ends, room, side="right"))
-                if count == 0 and self._sink.size_bytes > 0:
-                    self._finish()
-                    continue
-                count = max(count, 1)
-                rows = chosen[done : done + count]
-                file_idx[done : done + count] = len(self.files)
-                new_offset[done : done + count] = self._sink.size_bytes + ends[:count] - sizes[rows]
-                # Runs of neighbours are copied in one go.
-                breaks = np.flatnonzero(offsets[rows[1:]] != offsets[rows[:-1]] + sizes[rows[:-1]]) + 1
-                for run in np.split(rows, breaks):
-                    lo, hi = int(offsets[run[0]]), int(offsets[run[-1]] + sizes[run[-1]])
-                    source.seek(lo)
-                    while lo < hi:
-                        data = source.read(min(COPY_BYTES, hi - lo))
-                        if not data:
-                            raise EOFError(f"{path} ends at {lo}, expected {hi}")
-                        self._sink.write(data)
-                        lo += len(data)
-                done += count
-        columns = [ids[chosen].astype(np.int32), file_idx, new_offset, sizes[chosen].astype(np.int32)]
-        return pa.RecordBatch.from_arrays([pa.array(column) for column in columns], schema=MASKS.arrow)
+    def place(self, unit: UnitResult) -> tuple[int, int]:
+        """Return which file a unit's blobs are in, and where they start in it."""
+        return self._places[unit.plan]
 
-    def close(self) -> None:
-        if self._sink is not None:
-            self._finish()
+    @staticmethod
+    def _join(work: Path, path: Path, cell: list[UnitResult]) -> CatalogFile:
+        full = [unit for unit in cell if unit.masks_bytes]
+        sources = [work / unit.plan.folder / MASKS_FILE for unit in full]
+        name = f"masks/{path.name}"
+        if len(full) == 1:
+            try:
+                path.hardlink_to(sources[0])
+            except OSError:
+                # A file system without hard links.
+                shutil.copyfile(sources[0], path)
+            return CatalogFile(path=name, size_bytes=full[0].masks_bytes, sha256=full[0].masks_sha256)
+        sink = HashingFile(path)
+        for source in sources:
+            sink.write_file(source)
+        sink.close()
+        return CatalogFile(path=name, size_bytes=sink.size_bytes, sha256=sink.sha256)
 
-    def _finish(self) -> None:
-        assert self._sink is not None
-        self._sink.close()
-        path = blob_file(len(self.files))
-        self.files.append(CatalogFile(path=path, size_bytes=self._sink.size_bytes, sha256=self._sink.sha256))
-        self._sink = None
+
+def _cell(plan: UnitPlan) -> int:
+    edges = [lo for lo, _ in split_bytes(plan.file_size_bytes, CELL_BYTES)]
+    return bisect_right(edges, plan.lo) - 1
 
 
 def _columns(work: Path, unit: UnitResult, names: list[str]) -> pa.Table:

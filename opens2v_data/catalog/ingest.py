@@ -42,16 +42,17 @@ from opens2v_data.catalog.manifest import (
     SourceJson,
     sync_folder,
 )
+from opens2v_data.catalog.masks import CELL_BYTES
 from opens2v_data.catalog.members import IndexedPart, index_local_part, load_part
 from opens2v_data.catalog.schemas import SCHEMA_VERSION
 from opens2v_data.catalog.units import Quarantined, UnitPlan, UnitResult, load_result, run_unit
 from opens2v_data.errors import CatalogError, IngestError
 from opens2v_data.release.files import LocalFiles, ReleaseFiles
-from opens2v_data.release.hugejson import HugeObject
+from opens2v_data.release.hugejson import HugeObject, split_bytes
 from opens2v_data.release.layout import Release, VideoPart, part_of
 from opens2v_data.release.records import RawRecord, decode_record
 
-UNIT_BYTES = 256 << 20
+UNIT_BYTES = CELL_BYTES
 """JSON bytes per unit of work: what a kill costs, and what one worker has in hand."""
 
 Progress = Callable[[str, int, int], None]
@@ -66,7 +67,7 @@ class IngestOptions:
         json_glob: which annotation files, below the release; None: the one set there is, or the High-Quality one.
         workers: processes; 1 works in this process.
         shard: (i, n): do only every n-th unit, starting with the i-th (0 ≤ i < n), and put nothing together.
-        unit_bytes: JSON bytes per unit.
+        unit_bytes: JSON bytes per unit, at most `masks.CELL_BYTES`.
         force: make the catalog anew even when nothing changed.
     """
 
@@ -157,9 +158,11 @@ def ingest(
 
 
 def _plan(files: ReleaseFiles, path: str, unit_bytes: int) -> Iterator[UnitPlan]:
-    huge = HugeObject(files, path, record_type=RawRecord, decode_one=decode_record)
-    for lo, hi in huge.units(unit_bytes):
-        yield UnitPlan(path=path, file_size_bytes=huge.size_bytes, lo=lo, hi=hi)
+    """Give a file's units; none crosses a cell's edge, so that each blob file is made of whole units."""
+    size = HugeObject(files, path, record_type=RawRecord, decode_one=decode_record).size_bytes
+    for start, end in split_bytes(size, CELL_BYTES):
+        for lo, hi in split_bytes(end - start, unit_bytes):
+            yield UnitPlan(path=path, file_size_bytes=size, lo=start + lo, hi=start + hi)
 
 
 def _other_files(release: Release) -> tuple[SourceFile, ...]:
@@ -240,8 +243,9 @@ def _run(
         for number, part in enumerate(parts):
             index_local_part(work, part, files.uri)
             meter.parts(number + 1, len(parts))
-        for plan in todo:
-            run_unit(files, work, plan, meter.add)
+        with _no_collector():
+            for plan in todo:
+                run_unit(files, work, plan, meter.add)
         return
     context = multiprocessing.get_context("spawn")
     counter = context.Value("q", 0)
@@ -274,13 +278,25 @@ def _run(
             raise
 
 
+@contextmanager
+def _no_collector() -> Iterator[None]:
+    """Keep the collector away: decoded records are trees without cycles, which it would only walk (15% of the time)."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
 _counter: Any = None
 
 
 def _start_worker(counter: Any) -> None:
     global _counter
     _counter = counter
-    # Decoded records are trees without cycles: the collector would only walk them. Arrow's pool would fight over cores.
+    # For good: see `_no_collector`. Arrow's threads would fight over the cores.
     gc.disable()
     pa.set_cpu_count(1)
     parent = multiprocessing.parent_process()

@@ -22,8 +22,10 @@ from opens2v_data.release.records import MaskRecord
 ZSTD_LEVEL = 1
 """Level 3 saves 2% for 35-70% more CPU (INGEST.md)."""
 
-MAX_FILE_BYTES = 1 << 30
-"""A blob file ends before the blob that would make it longer than this."""
+CELL_BYTES = 512 << 20
+"""A blob file holds the blobs of the records that start in a stretch of this many bytes of one JSON file, some 150 MB of blobs.
+The stretches follow from the JSON file alone, so that blob files are the same for any units of work; the default unit is one
+stretch, and its blob file is taken over as it is."""
 
 MAX_BLOB_BYTES = 1 << 30
 """No clip's masks are this large unpacked; a blob that says so is damaged."""

@@ -22,6 +22,7 @@ from opens2v_data.catalog.hashing import key_hashes
 from opens2v_data.catalog.manifest import sync_folder, write_atomically
 from opens2v_data.catalog.masks import pack_masks
 from opens2v_data.catalog.schemas import CAPTIONS, CLIPS, SCHEMA_VERSION, SUBJECTS
+from opens2v_data.catalog.writer import HashingFile
 from opens2v_data.release.files import ReleaseFiles
 from opens2v_data.release.hugejson import BadRegion, HugeObject
 from opens2v_data.release.keys import cluster_of, key_stem
@@ -30,6 +31,8 @@ from opens2v_data.release.records import ClipRecord, RawRecord, RecordError, dec
 
 FLUSH_ROWS = 512
 """Clips per Arrow batch: few enough that a worker stays small, enough that a batch costs little per row."""
+
+MASKS_FILE = "masks.bin"
 
 _ASSIGNED = ("clip_id", "part")
 CLIP_FIELDS = [field for field in CLIPS.arrow if field.name not in _ASSIGNED]
@@ -107,6 +110,8 @@ class UnitResult(msgspec.Struct, frozen=True, kw_only=True):
     num_records: int
     num_rows: int
     num_subjects: int
+    masks_bytes: int
+    masks_sha256: str
     classes: list[str]
     quirks: dict[str, int]
     quarantined: list[Quarantined]
@@ -169,6 +174,8 @@ def run_unit(
         num_records=num_records,
         num_rows=writer.num_rows,
         num_subjects=writer.num_subjects,
+        masks_bytes=writer.masks.size_bytes,
+        masks_sha256=writer.masks.sha256,
         classes=list(writer.classes),
         quirks=dict(sorted(writer.quirks.items())),
         quarantined=quarantined,
@@ -186,7 +193,7 @@ class _UnitWriter:
         self.num_subjects = 0
         self.classes: dict[str, int] = {}
         self.quirks: dict[str, int] = {}
-        self._masks = (folder / "masks.bin").open("wb")
+        self.masks = HashingFile(folder / MASKS_FILE)
         self._files = {name: pa.OSFile(str(folder / name), "wb") for name in ("clips.arrow", "subjects.arrow")}
         self._clips = pa.ipc.new_file(self._files["clips.arrow"], UNIT_CLIPS)
         self._subjects = pa.ipc.new_file(self._files["subjects.arrow"], UNIT_SUBJECTS)
@@ -202,8 +209,7 @@ class _UnitWriter:
         self._subjects.close()
         for file in self._files.values():
             file.close()
-        self._masks.flush()
-        self._masks.close()
+        self.masks.close()
 
     def add(self, clip: ClipRecord, offset: int) -> None:
         """Add one clip with its subjects and masks."""
@@ -243,7 +249,7 @@ class _UnitWriter:
             )
         )
         self._subject_rows.extend(subject_rows)
-        self._masks.write(blob)
+        self.masks.write(blob)
         for quirk in clip.quirks:
             self.quirks[quirk] = self.quirks.get(quirk, 0) + 1
         self.num_rows += 1

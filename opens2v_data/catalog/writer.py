@@ -15,6 +15,7 @@ from opens2v_data.catalog.manifest import CatalogFile, RowGroup
 from opens2v_data.catalog.schemas import TableSchema
 
 ZSTD_LEVEL = 1
+COPY_BYTES = 4 << 20
 
 
 class HashingFile:
@@ -32,6 +33,12 @@ class HashingFile:
         self._file.write(view)
         self.size_bytes += view.nbytes
         return view.nbytes
+
+    def write_file(self, path: Path) -> None:
+        """Append a whole file."""
+        with path.open("rb", buffering=0) as source:
+            while data := source.read(COPY_BYTES):
+                self.write(data)
 
     def tell(self) -> int:
         return self.size_bytes

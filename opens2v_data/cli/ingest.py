@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json-glob", metavar="GLOB", help="which annotation files, e.g. 'Jsons/mask_and_bbox_High-Quality/*.json'")
     parser.add_argument("--workers", type=positive, default=os.cpu_count() or 1, metavar="N", help="processes (default: all cores)")
     parser.add_argument("--shard", type=_shard, metavar="I/N", help="do the I-th of N shares (0 ≤ I < N); a run without --shard, or the last share, puts all together")
-    parser.add_argument("--unit-mb", type=positive, default=256, metavar="MB", help="JSON per unit of work (default: 256)")
+    parser.add_argument("--unit-mb", type=positive, default=512, metavar="MB", help="JSON per unit of work (default: 512)")
     parser.add_argument("--force", action="store_true", help="make it anew though nothing changed")
     add_output_arguments(parser, with_json="print what came of it as JSON")
 

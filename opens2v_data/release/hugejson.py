@@ -174,13 +174,6 @@ class HugeObject(Generic[R]):
             position += step
         return self.size_bytes
 
-    def units(self, unit_bytes: int) -> list[tuple[int, int]]:
-        """Return `(lo, hi)` ranges of about `unit_bytes` that cover the file."""
-        edges = list(range(0, self.size_bytes, unit_bytes)) or [0]
-        if len(edges) > 1 and self.size_bytes - edges[-1] < unit_bytes // 4:
-            edges.pop()
-        return list(zip(edges, [*edges[1:], self.size_bytes], strict=True))
-
     def read(self, lo: int = 0, hi: int | None = None) -> Iterator[Batch[R]]:
         """Give the records that start in `[resync(lo), resync(hi))`, chunk by chunk, in file order.
 
@@ -366,6 +359,14 @@ class HugeObject(Generic[R]):
         buffer = bytearray(max(0, min(length, self.size_bytes - offset)))
         got = self._files.readinto(self.path, offset, memoryview(buffer))
         return bytes(buffer[:got])
+
+
+def split_bytes(size_bytes: int, unit_bytes: int) -> list[tuple[int, int]]:
+    """Return half-open ranges of `unit_bytes` that cover a file; a last one below a quarter of that joins the one before."""
+    edges = list(range(0, size_bytes, unit_bytes)) or [0]
+    if len(edges) > 1 and size_bytes - edges[-1] < unit_bytes // 4:
+        edges.pop()
+    return list(zip(edges, [*edges[1:], size_bytes], strict=True))
 
 
 @dataclass(frozen=True, slots=True)
