@@ -27,6 +27,7 @@ from typing import Any
 from measure import ROOT, machine, run_isolated, table
 
 UPSTREAM = ROOT.parent / "shared" / "upstream_sample" / "release" / "Jsons" / "mask_and_bbox"
+CAPTIONS = ("face_cap_qwen", "face_cap_glm", "face_cap_Aria", "cap")
 JSON_LOAD = "import json, sys; print(len(json.load(open(sys.argv[1], encoding='utf-8'))))"
 IJSON = "import ijson, sys; print(sum(1 for _ in ijson.kvitems(open(sys.argv[1], 'rb'), '', use_float=True)))"
 DUCKDB = (
@@ -34,8 +35,8 @@ DUCKDB = (
 )
 
 
-def templates(indent: int | None) -> list[tuple[bytes, list[bytes]]]:
-    """Return records as JSON text with marks to fill in, and the mask strings in them."""
+def templates(indent: int | None) -> list[tuple[bytes, list[bytes], list[str]]]:
+    """Return records as JSON text with marks to fill in, the mask strings in them, and the caption's words."""
     if UPSTREAM.is_dir():
         trees = [json.loads(path.read_text()) for path in sorted(UPSTREAM.glob("*.json"))]
     else:
@@ -48,19 +49,23 @@ def templates(indent: int | None) -> list[tuple[bytes, list[bytes]]]:
     made = []
     for tree in trees:
         for record in tree.values():
-            if not isinstance(record.get("annotation"), dict) or not isinstance(record["metadata"].get("aesthetic"), float):
+            if not isinstance(record.get("annotation"), dict) or not any(isinstance(record["metadata"].get(name), str) for name in CAPTIONS):
                 continue
+            if not isinstance(record["metadata"].get("aesthetic"), float):
+                continue
+            caption = next(record["metadata"].pop(name) for name in CAPTIONS if isinstance(record["metadata"].get(name), str))
             record["metadata"]["aesthetic"], record["metadata"]["tech"] = "@AESTHETIC@", "@TECH@"
+            record["metadata"]["face_cap_qwen"] = "@CAPTION@"
             text = json.dumps({"@KEY@": record}, indent=indent)[1:-1].rstrip()
             text = text.replace('"@AESTHETIC@"', "@AESTHETIC@").replace('"@TECH@"', "@TECH@")
             frames = (record["annotation"].get("mask_annotation") or {}).values()
             counts = {mask["counts"] for frame in frames for mask in frame.values()}
-            made.append((text.encode(), [json.dumps(count).encode() for count in sorted(counts)]))
+            made.append((text.encode(), [json.dumps(count).encode() for count in sorted(counts)], caption.split(" ")))
     return made
 
 
 def records(indent: int | None, seed: int) -> Iterator[bytes]:
-    """Give varied records for ever: other keys, scores and masks.
+    """Give varied records for ever: other keys, captions (the words shuffled), scores and masks.
 
     Masks vary by exchanging a few of the 32 run-length symbols that end a number, the same ones throughout a record, so that
     equal masks of a record stay equal and the strings stay about as compressible as real ones.
@@ -70,7 +75,7 @@ def records(indent: int | None, seed: int) -> Iterator[bytes]:
     terminal = bytes(range(48, 80))
     number = 0
     while True:
-        text, masks = made[number % len(made)]
+        text, masks, words = made[number % len(made)]
         chosen = rng.sample(range(32), 4)
         swapped = bytearray(terminal)
         for here, there in zip(chosen, chosen[1:] + chosen[:1], strict=True):
@@ -79,6 +84,8 @@ def records(indent: int | None, seed: int) -> Iterator[bytes]:
         for mask in masks:
             text = text.replace(mask, mask.translate(exchange))
         key = b"v%07d_segment%d_step1-0-95_step2-0-95_step3_step4_step5" % (number // 3, number % 3)
+        rng.shuffle(words)
+        text = text.replace(b"@CAPTION@", json.dumps(" ".join(words))[1:-1].encode())
         text = text.replace(b"@KEY@", key).replace(b"@AESTHETIC@", b"%.6f" % rng.uniform(3, 7))
         yield text.replace(b"@TECH@", b"%.3f" % rng.uniform(0, 3))
         number += 1

@@ -38,7 +38,7 @@ from opens2v_data.catalog.schemas import (
     TABLES,
 )
 from opens2v_data.catalog.sorting import RangeSorter
-from opens2v_data.catalog.units import MASKS_FILE, Quarantined, UnitPlan, UnitResult
+from opens2v_data.catalog.units import MASKS_FILE, UNIT_CLIPS, UNIT_SUBJECTS, Quarantined, UnitPlan, UnitResult
 from opens2v_data.catalog.writer import HashingFile, TableWriter
 from opens2v_data.release.hugejson import split_bytes
 from opens2v_data.release.layout import part_of
@@ -92,14 +92,14 @@ def _find_duplicates(work: Path, units: list[UnitResult], assembly: Assembly) ->
     while position < len(units):
         path = units[position].plan.path
         group = [unit for unit in units[position:] if unit.plan.path == path]
-        columns = [_columns(work, unit, ["key_hash"]) for unit in group]
+        columns = [_read(work, unit, "clips.arrow", ["key_hash"]) for unit in group]
         hashes = np.concatenate([column.column("key_hash").to_numpy() for column in columns] or [np.empty(0, np.uint64)])
         mask = np.ones(len(hashes), bool)
         order = np.argsort(hashes, kind="stable")
         twice = np.flatnonzero(hashes[order][1:] == hashes[order][:-1]) + 1
         if len(twice):
             # Two different keys may share a hash: compare the keys themselves before anything is dropped.
-            names = pa.concat_tables([_columns(work, unit, ["clip_key", "json_offset"]) for unit in group])
+            names = pa.concat_tables([_read(work, unit, "clips.arrow", ["clip_key", "json_offset"]) for unit in group])
             first: dict[str, int] = {}
             suspects = np.unique(np.concatenate([order[twice], order[twice - 1]]))
             rows = names.take(pa.array(suspects)).to_pylist()
@@ -314,23 +314,22 @@ def _cell(plan: UnitPlan) -> int:
     return bisect_right(edges, plan.lo) - 1
 
 
-def _columns(work: Path, unit: UnitResult, names: list[str]) -> pa.Table:
-    return _read(work, unit, "clips.arrow", names)
-
-
 def _read(work: Path, unit: UnitResult, name: str, columns: list[str]) -> pa.Table:
-    batches = [batch.select(columns) for batch in _batches(work, unit, name)]
-    if batches:
-        return pa.Table.from_batches(batches)
-    with pa.memory_map(str(work / unit.plan.folder / name)) as source:
-        return pa.ipc.open_file(source).schema.empty_table().select(columns)
+    batches = list(_batches(work, unit, name, columns))
+    schema = UNIT_CLIPS if name == "clips.arrow" else UNIT_SUBJECTS
+    return pa.Table.from_batches(batches, pa.schema([schema.field(column) for column in columns]))
 
 
-def _batches(work: Path, unit: UnitResult, name: str) -> Iterator[pa.RecordBatch]:
-    with pa.memory_map(str(work / unit.plan.folder / name)) as source:
-        reader = pa.ipc.open_file(source)
+def _batches(work: Path, unit: UnitResult, name: str, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
+    """Give a unit's batches. Read, not mapped: pages of a mapped file count as this process's memory for as long as it is open."""
+    schema = UNIT_CLIPS if name == "clips.arrow" else UNIT_SUBJECTS
+    indices = None if columns is None else [schema.get_field_index(column) for column in columns]
+    options = pa.ipc.IpcReadOptions(included_fields=indices, use_threads=False)
+    with pa.OSFile(str(work / unit.plan.folder / name)) as source:
+        reader = pa.ipc.open_file(source, options=options)
         for index in range(reader.num_record_batches):
-            yield reader.get_batch(index)
+            batch = reader.get_batch(index)
+            yield batch if columns is None else batch.select(columns)
 
 
 def _pick(columns: dict[str, Any], schema: pa.Schema) -> pa.RecordBatch:

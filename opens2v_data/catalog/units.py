@@ -10,12 +10,14 @@ A unit knows nothing of the others: ids are given when the units are put togethe
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 
 from opens2v_data.catalog.hashing import key_hashes
@@ -198,7 +200,7 @@ class _UnitWriter:
         self._clips = pa.ipc.new_file(self._files["clips.arrow"], UNIT_CLIPS)
         self._subjects = pa.ipc.new_file(self._files["subjects.arrow"], UNIT_SUBJECTS)
         self._clip_rows: list[tuple[Any, ...]] = []
-        self._subject_rows: list[tuple[Any, ...]] = []
+        self._subject_columns = _SubjectColumns()
 
     def __enter__(self) -> _UnitWriter:
         return self
@@ -215,7 +217,7 @@ class _UnitWriter:
         """Add one clip with its subjects and masks."""
         blob = pack_masks(clip.masks) if clip.masks else b""
         cut, face_cut, crop, tags = clip.cut or _NONE2, clip.face_cut or _NONE2, clip.crop_xyxy or _NONE4, clip.tags
-        subject_rows = self._subject_columns(clip)
+        self._add_subjects(clip)
         self._clip_rows.append(
             (
                 clip.key,
@@ -248,37 +250,31 @@ class _UnitWriter:
                 len(blob),
             )
         )
-        self._subject_rows.extend(subject_rows)
         self.masks.write(blob)
         for quirk in clip.quirks:
             self.quirks[quirk] = self.quirks.get(quirk, 0) + 1
         self.num_rows += 1
-        self.num_subjects += len(subject_rows)
         if len(self._clip_rows) >= FLUSH_ROWS:
             self._flush()
 
-    def _subject_columns(self, clip: ClipRecord) -> list[tuple[Any, ...]]:
-        classes = self.classes
-        rows: list[tuple[Any, ...]] = []
+    def _add_subjects(self, clip: ClipRecord) -> None:
+        # Columns grow by appending, 16 subjects a clip: tuples and their transposition took twice the time.
+        classes, columns, row = self.classes, self._subject_columns, self.num_rows
         for subject in clip.subjects:
             class_idx = classes.get(subject.class_name)
             if class_idx is None:
                 class_idx = classes[subject.class_name] = len(classes)
             mask = subject.mask
-            rows.append(
-                (
-                    self.num_rows,
-                    subject.object_id,
-                    class_idx,
-                    *(subject.bbox_xyxy or _NONE4),
-                    subject.gme_score,
-                    subject.aes_score,
-                    mask is not None,
-                    mask.is_empty if mask is not None else None,
-                    mask.score if mask is not None else None,
-                )
-            )
-        return rows
+            columns.row.append(row)
+            columns.object_id.append(subject.object_id)
+            columns.class_id.append(class_idx)
+            columns.boxes.extend(subject.bbox_xyxy or _NO_BOX)
+            columns.gme_score.append(subject.gme_score)
+            columns.aes_score.append(subject.aes_score)
+            columns.has_mask.append(mask is not None)
+            columns.mask_is_empty.append(mask.is_empty if mask is not None else None)
+            columns.mask_score.append(mask.score if mask is not None else None)
+        self.num_subjects += len(clip.subjects)
 
     def _flush(self) -> None:
         if not self._clip_rows:
@@ -287,18 +283,42 @@ class _UnitWriter:
         keys = columns[0]
         columns.insert(-1, key_hashes(keys))
         columns.insert(-1, key_hashes(map(key_stem, keys)))
-        self._clips.write_batch(_batch(columns, UNIT_CLIPS))
-        if self._subject_rows:
-            self._subjects.write_batch(_batch(list(zip(*self._subject_rows, strict=True)), UNIT_SUBJECTS))
+        arrays = [pa.array(column, field.type) for column, field in zip(columns, UNIT_CLIPS, strict=True)]
+        self._clips.write_batch(pa.RecordBatch.from_arrays(arrays, schema=UNIT_CLIPS))
+        if self._subject_columns.row:
+            self._subjects.write_batch(self._subject_columns.to_batch())
         self._clip_rows.clear()
-        self._subject_rows.clear()
+        self._subject_columns = _SubjectColumns()
+
+
+class _SubjectColumns:
+    """Columns of subjects.arrow while they grow; a box is four numbers, NaN where there is none."""
+
+    def __init__(self) -> None:
+        self.row: list[int] = []
+        self.object_id: list[int] = []
+        self.class_id: list[int] = []
+        self.boxes: list[float] = []
+        self.gme_score: list[float | None] = []
+        self.aes_score: list[float | None] = []
+        self.has_mask: list[bool] = []
+        self.mask_is_empty: list[bool | None] = []
+        self.mask_score: list[float | None] = []
+
+    def to_batch(self) -> pa.RecordBatch:
+        corners = np.array(self.boxes, np.float32).reshape(-1, 4).T.copy()
+        has_no_box = np.isnan(corners[0])
+        columns: dict[str, Any] = dict(zip(("x1", "y1", "x2", "y2"), corners, strict=True))
+        arrays = [
+            pa.array(columns[field.name], mask=has_no_box)
+            if field.name in columns
+            else pa.array(getattr(self, field.name), field.type)
+            for field in UNIT_SUBJECTS
+        ]
+        return pa.RecordBatch.from_arrays(arrays, schema=UNIT_SUBJECTS)
 
 
 _NONE2: tuple[None, ...] = (None, None)
 _NONE4: tuple[None, ...] = (None, None, None, None)
+_NO_BOX = (math.nan, math.nan, math.nan, math.nan)
 _EMPTY: tuple[str, ...] = ()
-
-
-def _batch(columns: list[Any], schema: pa.Schema) -> pa.RecordBatch:
-    arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
-    return pa.RecordBatch.from_arrays(arrays, schema=schema)

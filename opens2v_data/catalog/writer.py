@@ -16,13 +16,14 @@ from opens2v_data.catalog.schemas import TableSchema
 
 ZSTD_LEVEL = 1
 COPY_BYTES = 4 << 20
+BUFFER_BYTES = 1 << 20
 
 
 class HashingFile:
     """A file that is written once, from start to end, and knows its SHA-256."""
 
     def __init__(self, path: Path) -> None:
-        self._file = path.open("wb")
+        self._file = path.open("wb", buffering=BUFFER_BYTES)
         self._hash = hashlib.sha256()
         self.size_bytes = 0
         self.closed = False

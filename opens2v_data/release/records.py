@@ -30,6 +30,7 @@ import msgspec
 
 from opens2v_data.release.lenient import parse_leniently
 
+INT16_MAX = 2**15 - 1
 INT32_MAX = 2**31 - 1
 
 CAPTION_FIELDS = ("face_cap_qwen", "face_cap_glm", "face_cap_Aria", "cap")
@@ -330,25 +331,25 @@ def _crop(value: list[int] | None, width: int | None, height: int | None, quirks
 def _masks(annotation: RawAnnotation, quirks: list[str]) -> list[MaskRecord]:
     masks: list[MaskRecord] = []
     for frame, objects in (annotation.mask_annotation or {}).items():
+        frame_idx = _small_number(frame, INT32_MAX)
         for name, mask in (objects or {}).items():
             if mask is None or mask.size is None or mask.counts is None:
                 quirks.append("mask-null")
                 continue
-            try:
-                frame_idx, object_id = int(frame), int(name)
-            except ValueError:
-                quirks.append("mask-id-not-a-number")
-                continue
+            object_id = _small_number(name, INT16_MAX)
             height, width = mask.size
-            in_range = 0 <= frame_idx <= INT32_MAX and 0 <= object_id <= 32767
-            if not (in_range and 0 <= height <= INT32_MAX and 0 <= width <= INT32_MAX):
-                quirks.append("mask-out-of-range")
+            if frame_idx is None or object_id is None or not (0 <= height <= INT32_MAX and 0 <= width <= INT32_MAX):
+                quirks.append("mask-id")
                 continue
             score = mask.score
             if type(score) is list:
                 score = score[0] if score else None
             masks.append(MaskRecord(frame_idx, object_id, height, width, score, mask.counts))  # type: ignore[arg-type]
     return masks
+
+
+def _small_number(text: str, limit: int) -> int | None:
+    return number if text.isascii() and text.isdigit() and (number := int(text)) <= limit else None
 
 
 def _subjects(
@@ -388,11 +389,13 @@ def _subjects(
     for object_id in sorted(mask_of):
         quirks.append("mask-without-box")
         subjects.append(SubjectRecord(object_id, _mapped_name(names, object_id), None, None, None, mask_of[object_id]))
-    known = {subject.object_id for subject in subjects} if len(names) > len(subjects) else None
-    for text in names if known is not None else ():
-        if text.isascii() and text.isdigit() and len(text) < 6 and (object_id := int(text)) not in (known or ()):
-            quirks.append("class-without-box")
-            subjects.append(SubjectRecord(object_id, _mapped_name(names, object_id), None, None, None, None))
+    if len(names) > len(subjects):
+        known = {subject.object_id for subject in subjects}
+        for text in names:
+            object_id = _small_number(text, INT16_MAX)
+            if object_id is not None and object_id not in known:
+                quirks.append("class-without-box")
+                subjects.append(SubjectRecord(object_id, _mapped_name(names, object_id), None, None, None, None))
     return subjects
 
 
