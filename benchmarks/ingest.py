@@ -31,7 +31,9 @@ CAPTIONS = ("face_cap_qwen", "face_cap_glm", "face_cap_Aria", "cap")
 JSON_LOAD = "import json, sys; print(len(json.load(open(sys.argv[1], encoding='utf-8'))))"
 IJSON = "import ijson, sys; print(sum(1 for _ in ijson.kvitems(open(sys.argv[1], 'rb'), '', use_float=True)))"
 DUCKDB = (
-    "import duckdb, sys; print(duckdb.execute(f\"SELECT count(*) FROM read_json('{sys.argv[1]}', maximum_object_size=2147483647)\").fetchone())"
+    "import duckdb, sys; options = 'maximum_object_size=2147483647'; "
+    "result = duckdb.execute(f\"SELECT * FROM read_json('{sys.argv[1]}', {options})\"); "
+    "print(len(result.fetchall()), 'row of', len(result.description), 'columns, no')"
 )
 
 
@@ -49,11 +51,15 @@ def templates(indent: int | None) -> list[tuple[bytes, list[bytes], list[str]]]:
     made = []
     for tree in trees:
         for record in tree.values():
-            if not isinstance(record.get("annotation"), dict) or not any(isinstance(record["metadata"].get(name), str) for name in CAPTIONS):
+            if not isinstance(record.get("annotation"), dict) or not any(
+                isinstance(record["metadata"].get(name), str) for name in CAPTIONS
+            ):
                 continue
             if not isinstance(record["metadata"].get("aesthetic"), float):
                 continue
-            caption = next(record["metadata"].pop(name) for name in CAPTIONS if isinstance(record["metadata"].get(name), str))
+            caption = next(
+                record["metadata"].pop(name) for name in CAPTIONS if isinstance(record["metadata"].get(name), str)
+            )
             record["metadata"]["aesthetic"], record["metadata"]["tech"] = "@AESTHETIC@", "@TECH@"
             record["metadata"]["face_cap_qwen"] = "@CAPTION@"
             text = json.dumps({"@KEY@": record}, indent=indent)[1:-1].rstrip()
@@ -118,7 +124,10 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="where to; by default a temporary folder")
     arguments = parser.parse_args()
     base = Path(tempfile.mkdtemp(prefix="opens2v-bench-", dir=arguments.folder))
-    print(f"{machine()}; JSON varied from {'the upstream sample' if UPSTREAM.is_dir() else 'the embedded sample'}\n", flush=True)
+    print(
+        f"{machine()}; JSON varied from {'the upstream sample' if UPSTREAM.is_dir() else 'the embedded sample'}\n",
+        flush=True,
+    )
     try:
         for form in arguments.forms:
             print(table(*measure(base, form, arguments)), end="\n\n", flush=True)
@@ -135,17 +144,40 @@ def measure(base: Path, form: str, arguments: argparse.Namespace) -> tuple[list[
     rows: list[list[Any]] = []
 
     def add(name: str, size: int, costs: list[Any], result: str) -> None:
-        cpu, wall = (statistics.median(getattr(cost, field) for cost in costs) for field in ("cpu_seconds", "wall_seconds"))
+        cpu, wall = (
+            statistics.median(getattr(cost, field) for cost in costs) for field in ("cpu_seconds", "wall_seconds")
+        )
         rss = max(cost.max_rss_bytes for cost in costs)
-        rows.append([name, f"{size / 1e6:,.0f}", f"{size / 1e6 / cpu:,.0f}", f"{cpu:.1f}", f"{wall:.1f}", f"{rss / 1e6:,.0f}", result])
+        rows.append(
+            [
+                name,
+                f"{size / 1e6:,.0f}",
+                f"{size / 1e6 / cpu:,.0f}",
+                f"{cpu:.1f}",
+                f"{wall:.1f}",
+                f"{rss / 1e6:,.0f}",
+                result,
+            ]
+        )
 
     size = big.stat().st_size
+    catalog = base / "catalog"
     for workers in arguments.workers:
         costs = []
         for _ in range(arguments.runs):
-            catalog = base / "catalog"
             shutil.rmtree(catalog, ignore_errors=True)
-            command = [sys.executable, "-m", "opens2v_data.cli", "ingest", str(release), str(catalog), "--workers", str(workers), "--quiet", "--json"]
+            command = [
+                sys.executable,
+                "-m",
+                "opens2v_data.cli",
+                "ingest",
+                str(release),
+                str(catalog),
+                "--workers",
+                str(workers),
+                "--quiet",
+                "--json",
+            ]
             cost = run_isolated(command)
             if cost.code or json.loads(cost.output)["tables"]["clips"] != count:
                 raise SystemExit(f"ingest failed or lost records: {cost.error}{cost.output}")

@@ -53,7 +53,7 @@ _before = (0.0, 0)
 
 
 def _last_child_usage() -> tuple[float, int]:
-    """CPU since the last call; the kernel keeps only the largest resident set of all children, so ask a fresh process each time."""
+    """CPU since the last call, and the largest resident set of all children so far (hence `run_isolated`)."""
     global _before
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = usage.ru_utime + usage.ru_stime

@@ -1,11 +1,11 @@
 """OpenS2V-5M, askable and streamable.
 
-    import opens2v_data
-    from datasets import load_dataset
+import opens2v_data
+from datasets import load_dataset
 
-    ds = load_dataset("opens2v-5m", streaming=True)          # importing opens2v_data taught `datasets` the name
-    catalog = opens2v_data.open("./opens2v-5m")              # the same rows as values, without `datasets`
-    for triple in catalog.triples("aesthetic > 5", limit=3): ...
+ds = load_dataset("opens2v-5m", streaming=True)          # importing opens2v_data taught `datasets` the name
+catalog = opens2v_data.open("./opens2v-5m")              # the same rows as values, without `datasets`
+for triple in catalog.triples("aesthetic > 5", limit=3): ...
 """
 
 from __future__ import annotations

@@ -57,7 +57,9 @@ class OpenS2V:
         for table in iter_rows(self.query, self.media, config, where, columns=columns, limit=limit):
             yield from table.to_pylist()
 
-    def triples(self, where: str | None = None, *, with_views: bool = False, limit: int | None = None) -> Iterator[Triple]:
+    def triples(
+        self, where: str | None = None, *, with_views: bool = False, limit: int | None = None
+    ) -> Iterator[Triple]:
         """Give subject-text-video triples, in clip order.
 
         Args:

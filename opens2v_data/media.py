@@ -79,8 +79,8 @@ class Media:
     def _reader(self, part: str) -> PartReader:
         if part not in self._readers:
             if part not in self._parts:
-                raise MemberNotFoundError(f"part {part} has no videos in catalog {self.catalog.root}; it has {sorted(self._parts)}")
+                raise MemberNotFoundError(
+                    f"part {part} has no videos in catalog {self.catalog.root}; it has {sorted(self._parts)}"
+                )
             self._readers[part] = PartReader(self._open_store(), restore_part(self._parts[part]))
         return self._readers[part]
-
-

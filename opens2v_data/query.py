@@ -77,7 +77,9 @@ class Query:
         Raises:
             QueryError: the condition is no SQL, or names what is not there.
         """
-        bounds = "".join(f" AND row_id {sign} {int(value)}" for sign, value in ((">=", lo), ("<", hi)) if value is not None)
+        bounds = "".join(
+            f" AND row_id {sign} {int(value)}" for sign, value in ((">=", lo), ("<", hi)) if value is not None
+        )
         sql = f"SELECT row_id FROM {_source(config)} WHERE {_condition(where)}{bounds} ORDER BY row_id"
         if limit is not None:
             sql += f" LIMIT {int(limit)}"
@@ -126,7 +128,12 @@ class Query:
             if len(duckdb.extract_statements(sql)) != 1:
                 raise QueryError(f"expected one SQL condition in where, found several statements: {where!r}")
             return self._cursor().execute(sql)
-        except (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException, duckdb.ConversionException) as error:
+        except (
+            duckdb.ParserException,
+            duckdb.BinderException,
+            duckdb.CatalogException,
+            duckdb.ConversionException,
+        ) as error:
             names = ", ".join(name for name, _ in self.columns(config))
             raise QueryError(
                 f"where={where!r} is no condition that config {config} can answer: {_first_lines(error)}\n"

@@ -1,8 +1,8 @@
 """Rows as users get them: one per clip or pair, nested and self-contained. Both faces and the command line give these.
 
-    regular      every column of clips, caption, video, subjects (class name, bbox, scores, mask as RLE)
-    nexus-gpt    the same, and views
-    nexus-cross  a pair's columns; `clip` and `partner` are structs like a row of regular
+regular      every column of clips, caption, video, subjects (class name, bbox, scores, mask as RLE)
+nexus-gpt    the same, and views
+nexus-cross  a pair's columns; `clip` and `partner` are structs like a row of regular
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from opens2v_data.catalog.schemas import CLIPS, PAIRS
 from opens2v_data.errors import QueryError
@@ -158,7 +157,10 @@ def _clip_columns(query: Query, media: Media, ids: np.ndarray, wanted: set[str])
     places = (clips.column(name).to_pylist() for name in ("part", "video_name", "video_offset", "video_size_bytes"))
     root = query.catalog.root
     addresses = pa.array(
-        [None if name is None else clip_address(root, part, name, at, size) for part, name, at, size in zip(*places, strict=True)],
+        [
+            None if name is None else clip_address(root, part, name, at, size)
+            for part, name, at, size in zip(*places, strict=True)
+        ],
         pa.string(),
     )
     made["video_path"] = addresses
@@ -191,7 +193,10 @@ def _subjects(query: Query, clips: pa.Table, ids: np.ndarray) -> pa.Array:
     masks = query.catalog.read_masks(ids)
     frame_of = dict(zip(clips.column("clip_id").to_pylist(), clips.column("ann_frame_idx").to_pylist(), strict=True))
     by_object: dict[tuple[int, int], MaskRecord] = {
-        (clip, mask.object_id): mask for clip, found in masks.items() for mask in found if mask.frame_idx == frame_of[clip]
+        (clip, mask.object_id): mask
+        for clip, found in masks.items()
+        for mask in found
+        if mask.frame_idx == frame_of[clip]
     }
     pairs = zip(clip_id.tolist(), rows.column("object_id").to_pylist(), strict=True)
     chosen = [by_object.get(pair) for pair in pairs]
@@ -199,7 +204,7 @@ def _subjects(query: Query, clips: pa.Table, ids: np.ndarray) -> pa.Array:
     mask_columns = [pa.array([getattr(mask, field.name, None) for mask in chosen], field.type) for field in MASK_TYPE]
     mask_array = pa.StructArray.from_arrays(mask_columns, fields=list(MASK_TYPE), mask=has_no_mask)
     corners = [rows.column(name).combine_chunks() for name in ("x1", "y1", "x2", "y2")]
-    has_box = pc.is_valid(corners[0]).to_numpy(zero_copy_only=False)
+    has_box = corners[0].is_valid().to_numpy(zero_copy_only=False)
     values = np.stack([corner.to_numpy(zero_copy_only=False) for corner in corners], axis=1)[has_box]
     ends = np.concatenate([[0], np.cumsum(has_box * 4)]).astype(np.int32)
     offsets = pa.array(ends, pa.int32(), mask=np.append(~has_box, False))
@@ -217,13 +222,15 @@ def _views(query: Query, media: Media, ids: np.ndarray) -> pa.Array:
     plain = ("view_idx", "class_name", "object_id", "path", "source_path")
     made: dict[str, Any] = {name: rows.column(name).combine_chunks() for name in plain}
     made["image"] = images
-    structs = pa.StructArray.from_arrays([made[field.name].cast(field.type) for field in VIEW_TYPE], fields=list(VIEW_TYPE))
+    structs = pa.StructArray.from_arrays(
+        [made[field.name].cast(field.type) for field in VIEW_TYPE], fields=list(VIEW_TYPE)
+    )
     return pa.ListArray.from_arrays(pa.array(_offsets(rows.column("clip_id").to_numpy(), ids), pa.int32()), structs)
 
 
 def _files(paths: pa.Array) -> pa.Array:
     nothing = pa.nulls(len(paths), pa.binary())
-    return pa.StructArray.from_arrays([nothing, paths], fields=list(FILE_TYPE), mask=pc.is_null(paths))
+    return pa.StructArray.from_arrays([nothing, paths], fields=list(FILE_TYPE), mask=paths.is_null())
 
 
 def _offsets(clip_id: np.ndarray, ids: np.ndarray) -> np.ndarray:

@@ -260,7 +260,9 @@ class Triple:
         for subject in self.subjects:
             if subject.object_id == object_id:
                 return subject
-        raise KeyError(f"clip {self.clip.key} has no subject {object_id}; it has {[s.object_id for s in self.subjects]}")
+        raise KeyError(
+            f"clip {self.clip.key} has no subject {object_id}; it has {[s.object_id for s in self.subjects]}"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

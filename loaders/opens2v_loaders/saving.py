@@ -1,10 +1,10 @@
 """Write rows to a folder a person can open: mp4, caption, annotated frame, cut-outs.
 
-    <folder>/<part>--<clip key>/
-        clip.mp4  caption.txt  frame.png  outlines.png
-        subjects/<object id>_<class>.png          transparent; named …_box.png where the mask could not be used
-        views/<number>_<class>.png                config nexus-gpt
-        row.json                                  the whole row; written last: a folder without it is written again
+<folder>/<part>--<clip key>/
+    clip.mp4  caption.txt  frame.png  outlines.png
+    subjects/<object id>_<class>.png          transparent; named …_box.png where the mask could not be used
+    views/<number>_<class>.png                config nexus-gpt
+    row.json                                  the whole row; written last: a folder without it is written again
 """
 
 from __future__ import annotations

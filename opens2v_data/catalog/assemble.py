@@ -1,11 +1,11 @@
 """Put finished units together: one pass that gives ids and writes the tables, in bounded memory, the same for any units.
 
-    units/…            clips, captions, subjects, masks of a byte range each, ids of their own
-      │  1. hashes     read every clip's key hash: find keys that stand twice in a file, count classes
-      │  2. tables     stream the units in order: clip_id counts up, class ids by frequency, blob files are taken over
-      │  3. indices    class_index, keys, pairs, views, plates: sorted from what pass 2 scattered, or looked up by hash
-      ▼
-    tables/…           renamed into the catalog at the end, the manifest last
+units/…            clips, captions, subjects, masks of a byte range each, ids of their own
+  │  1. hashes     read every clip's key hash: find keys that stand twice in a file, count classes
+  │  2. tables     stream the units in order: clip_id counts up, class ids by frequency, blob files are taken over
+  │  3. indices    class_index, keys, pairs, views, plates: sorted from what pass 2 scattered, or looked up by hash
+  ▼
+tables/…           renamed into the catalog at the end, the manifest last
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from opens2v_data.catalog.links import ClassNames, ClipKeys
 from opens2v_data.catalog.manifest import CatalogFile
@@ -92,26 +91,20 @@ def _find_duplicates(work: Path, units: list[UnitResult], assembly: Assembly) ->
     while position < len(units):
         path = units[position].plan.path
         group = [unit for unit in units[position:] if unit.plan.path == path]
-        columns = [_read(work, unit, "clips.arrow", ["key_hash"]) for unit in group]
-        hashes = np.concatenate([column.column("key_hash").to_numpy() for column in columns] or [np.empty(0, np.uint64)])
+        hashes = np.concatenate([_hashes(work, unit) for unit in group])
         mask = np.ones(len(hashes), bool)
         order = np.argsort(hashes, kind="stable")
         twice = np.flatnonzero(hashes[order][1:] == hashes[order][:-1]) + 1
         if len(twice):
             # Two different keys may share a hash: compare the keys themselves before anything is dropped.
-            names = pa.concat_tables([_read(work, unit, "clips.arrow", ["clip_key", "json_offset"]) for unit in group])
             first: dict[str, int] = {}
             suspects = np.unique(np.concatenate([order[twice], order[twice - 1]]))
-            rows = names.take(pa.array(suspects)).to_pylist()
-            for row, values in zip(suspects, rows, strict=True):
-                offset = first.setdefault(values["clip_key"], values["json_offset"])
-                if offset != values["json_offset"]:
+            for row, key, offset in _keys_at(work, group, suspects):
+                kept = first.setdefault(key, offset)
+                if kept != offset:
                     mask[row] = False
-                    reason = f"the clip key stands twice in the file; the record at byte {offset} is kept"
-                    line = Quarantined(
-                        file=path, offset=values["json_offset"], length=0, key=values["clip_key"], reason=reason
-                    )
-                    assembly.duplicates.append(line)
+                    reason = f"the clip key stands twice in the file; the record at byte {kept} is kept"
+                    assembly.duplicates.append(Quarantined(file=path, offset=offset, length=0, key=key, reason=reason))
         keep += np.split(mask, np.cumsum([unit.num_rows for unit in group])[:-1])
         position += len(group)
     return keep
@@ -123,11 +116,13 @@ def _count_classes(work: Path, units: list[UnitResult], keep: list[np.ndarray]) 
     for unit, mask in zip(units, keep, strict=True):
         if not unit.num_subjects:
             continue
-        table = _read(work, unit, "subjects.arrow", ["row", "class_id"])
-        class_idx = table.column("class_id").to_numpy()
-        if not mask.all():
-            class_idx = class_idx[mask[table.column("row").to_numpy()]]
-        for name, count in zip(unit.classes, np.bincount(class_idx, minlength=len(unit.classes)), strict=True):
+        number = np.zeros(len(unit.classes), np.int64)
+        for batch in _batches(work, unit, "subjects.arrow", ["row", "class_id"]):
+            class_idx = batch.column("class_id").to_numpy()
+            if not mask.all():
+                class_idx = class_idx[mask[batch.column("row").to_numpy()]]
+            number += np.bincount(class_idx, minlength=len(unit.classes))
+        for name, count in zip(unit.classes, number, strict=True):
             counts[name] += int(count)
     return ClassNames(counts)
 
@@ -242,8 +237,10 @@ def _write_clips(
                 columns["clip_id"] = pa.array(new_ids[row], pa.int32())
                 columns["class_id"] = pa.array(class_of[batch.column("class_id").to_numpy()])
                 subjects_writer.write(_pick(columns, SUBJECTS.arrow))
-                width, height = (pc.subtract(columns[high], columns[low]) for low, high in (("x1", "x2"), ("y1", "y2")))
-                columns["box_area"] = pc.multiply(width, height)
+                x1, y1, x2, y2 = (
+                    batch.column(name).to_numpy(zero_copy_only=False) for name in ("x1", "y1", "x2", "y2")
+                )
+                columns["box_area"] = pa.array((x2 - x1) * (y2 - y1), pa.float32(), from_pandas=True)
                 class_sorter.add(_pick(columns, CLASS_INDEX.arrow))
             first += int(mask.sum())
     for writer in (clips_writer, captions_writer, subjects_writer, masks_writer, locations_writer):
@@ -314,14 +311,25 @@ def _cell(plan: UnitPlan) -> int:
     return bisect_right(edges, plan.lo) - 1
 
 
-def _read(work: Path, unit: UnitResult, name: str, columns: list[str]) -> pa.Table:
-    batches = list(_batches(work, unit, name, columns))
-    schema = UNIT_CLIPS if name == "clips.arrow" else UNIT_SUBJECTS
-    return pa.Table.from_batches(batches, pa.schema([schema.field(column) for column in columns]))
+def _hashes(work: Path, unit: UnitResult) -> np.ndarray:
+    # Copied out: a column of a batch keeps the whole batch in memory.
+    columns = [batch.column(0).to_numpy().copy() for batch in _batches(work, unit, "clips.arrow", ["key_hash"])]
+    return np.concatenate(columns) if columns else np.empty(0, np.uint64)
+
+
+def _keys_at(work: Path, units: list[UnitResult], rows: np.ndarray) -> Iterator[tuple[int, str, int]]:
+    """Give (row, clip key, offset of the record) of some rows, counted over all units, in order."""
+    start = 0
+    for unit in units:
+        for batch in _batches(work, unit, "clips.arrow", ["clip_key", "json_offset"]):
+            here = rows[(rows >= start) & (rows < start + batch.num_rows)]
+            chosen = batch.take(pa.array(here - start))
+            yield from zip(here.tolist(), chosen.column(0).to_pylist(), chosen.column(1).to_pylist(), strict=True)
+            start += batch.num_rows
 
 
 def _batches(work: Path, unit: UnitResult, name: str, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
-    """Give a unit's batches. Read, not mapped: pages of a mapped file count as this process's memory for as long as it is open."""
+    """Give a unit's batches; read, not mapped: a mapped file's pages count as this process's memory while it is open."""
     schema = UNIT_CLIPS if name == "clips.arrow" else UNIT_SUBJECTS
     indices = None if columns is None else [schema.get_field_index(column) for column in columns]
     options = pa.ipc.IpcReadOptions(included_fields=indices, use_threads=False)

@@ -1,10 +1,10 @@
 """From a release to a catalog: plan units, run them in workers, put them together; killed anywhere, a rerun goes on.
 
-    <catalog>/.ingest/units/…      one folder per unit, complete once its unit.json is there
-                     members/…     one index per video part, complete once its .json is there
-                     tables/…      tables being put together; thrown away and made again when interrupted
-    <catalog>/*.parquet masks/     renamed from tables/
-              manifest.json        written last: a catalog without it is not finished
+<catalog>/.ingest/units/…      one folder per unit, complete once its unit.json is there
+                 members/…     one index per video part, complete once its .json is there
+                 tables/…      tables being put together; thrown away and made again when interrupted
+<catalog>/*.parquet masks/     renamed from tables/
+          manifest.json        written last: a catalog without it is not finished
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import wait as wait_for
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,7 @@ from opens2v_data.catalog.members import IndexedPart, index_local_part, load_par
 from opens2v_data.catalog.schemas import SCHEMA_VERSION
 from opens2v_data.catalog.units import Quarantined, UnitPlan, UnitResult, load_result, run_unit
 from opens2v_data.errors import CatalogError, IngestError
-from opens2v_data.release.files import LocalFiles, ReleaseFiles
+from opens2v_data.release.files import ReleaseFiles
 from opens2v_data.release.hugejson import HugeObject, split_bytes
 from opens2v_data.release.layout import Release, VideoPart, part_of
 from opens2v_data.release.records import RawRecord, decode_record
@@ -191,7 +192,9 @@ def _complete(
     except CatalogError:
         return None
     source = manifest.source
-    pieces = {part.name: [(file.path, file.size_bytes) for file in part.files] for part in parts if part.layout != "files"}
+    pieces = {
+        part.name: [(file.path, file.size_bytes) for file in part.files] for part in parts if part.layout != "files"
+    }
     unpacked = {part.name: len(part.files) for part in parts if part.layout == "files"}
     same = (
         source.json_glob == options.json_glob
@@ -342,7 +345,7 @@ def _put_together(
     progress: Progress | None,
 ) -> tuple[Manifest, bool]:
     def report(stage: str) -> Callable[[int, int], None] | None:
-        return (lambda done, total: progress(stage, done, total)) if progress is not None else None
+        return partial(progress, stage) if progress is not None else None
 
     folder = work / "tables"
     shutil.rmtree(folder, ignore_errors=True)
@@ -415,7 +418,9 @@ def _report(
     num_lost = sum(line.num_records for unit in units for line in unit.quarantined) + len(assembly.duplicates)
     num_rows = assembly.tables["clips"].rows
     if num_records != num_rows + num_lost:
-        raise AssertionError(f"records do not add up: {num_records} in the JSON, {num_rows} rows, {num_lost} quarantined")
+        raise AssertionError(
+            f"records do not add up: {num_records} in the JSON, {num_rows} rows, {num_lost} quarantined"
+        )
     reasons = Counter(line.reason.partition(":")[0].partition(";")[0] for line in quarantined)
     return {
         "records": num_records,

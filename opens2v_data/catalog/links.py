@@ -226,7 +226,9 @@ def write_views(
                 }
             )
     last = len(keys.by_key)
-    rows.sort(key=lambda row: (row["clip_id"] if row["clip_id"] is not None else last, row["folder_key"], row["view_idx"]))
+    rows.sort(
+        key=lambda row: (row["clip_id"] if row["clip_id"] is not None else last, row["folder_key"], row["view_idx"])
+    )
     with TableWriter(VIEWS, folder) as writer:
         if rows:
             writer.write_columns(**{field.name: [row[field.name] for row in rows] for field in VIEWS.arrow})

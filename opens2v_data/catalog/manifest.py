@@ -55,7 +55,14 @@ class SourceJson(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SourcePart(msgspec.Struct, frozen=True, kw_only=True):
-    """One part's videos: the pieces in joining order; for layout "files" none, the folder says where they lie."""
+    """One part's videos.
+
+    Attributes:
+        pieces: in joining order; for layout "files" none, `folder` says where they lie.
+        refused: members not listed, and why.
+        skipped: how many elements of the tar were no files: directories, links.
+        truncated_at: where the tar ends without its end marker, bytes: its last pieces are not there. None: it is whole.
+    """
 
     name: str
     layout: str
@@ -63,6 +70,7 @@ class SourcePart(msgspec.Struct, frozen=True, kw_only=True):
     pieces: tuple[SourceFile, ...]
     num_members: int
     refused: tuple[str, ...] = ()
+    skipped: dict[str, int] = {}
     truncated_at: int | None = None
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import pyarrow as pa
 
-from opens2v_data.archive import LocalStore, MemberScan, Part, Piece, Store, index_files
+from opens2v_data.archive import LocalStore, Member, MemberScan, Part, PartIndex, Piece, Store, index_files
 from opens2v_data.catalog.hashing import key_hashes
 from opens2v_data.catalog.manifest import SourceFile, SourcePart, write_atomically
 from opens2v_data.catalog.schemas import MEMBERS
@@ -23,7 +24,11 @@ _BATCH_ROWS = 16_384
 
 def archive_part(part: VideoPart) -> Part:
     """Return a release's part as the archive layer knows it."""
-    pieces = () if part.layout == "files" else tuple(Piece(path=file.path, size_bytes=file.size_bytes) for file in part.files)
+    pieces = (
+        ()
+        if part.layout == "files"
+        else tuple(Piece(path=file.path, size_bytes=file.size_bytes) for file in part.files)
+    )
     return Part(name=part.name, layout=part.layout, pieces=pieces, root=f"Videos/{part.name}" if not pieces else "")
 
 
@@ -56,54 +61,48 @@ def index_part_to(
     folder = work / "members"
     folder.mkdir(parents=True, exist_ok=True)
     known = archive_part(part)
-    refused: list[str] = []
-    truncated_at: int | None = None
+    scan: MemberScan | PartIndex
+    if part.layout == "files":
+        prefix = f"Videos/{part.name}/"
+        scan = index_files(
+            known, ((file.path.removeprefix(prefix), file.size_bytes) for file in part.files), store=store
+        )
+        members = iter(scan.members)
+    else:
+        scan = MemberScan(store, known, progress=progress)
+        members = iter(scan)
+    problems: list[str] = []
     num_members = 0
-    pending: list[tuple[object, ...]] = []
     with pa.OSFile(str(folder / f"{part.name}.arrow"), "wb") as file, pa.ipc.new_file(file, _SCHEMA) as writer:
-
-        def flush() -> None:
-            columns = [pa.array(column, field.type) for column, field in zip(zip(*pending, strict=True), _SCHEMA, strict=True)]
-            writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=_SCHEMA))
-            pending.clear()
-
-        if part.layout == "files":
-            prefix = f"Videos/{part.name}/"
-            names = ((file.path.removeprefix(prefix), file.size_bytes) for file in part.files)
-            index = index_files(known, names, store=store)
-            members, faults = iter(index.members), index.refused
-        else:
-            scan = MemberScan(store, known, progress=progress)
-            members, faults = iter(scan), scan.refused
         try:
-            for member in members:
-                offsets = (member.offset, member.size_bytes, member.header_offset)
-                pending.append((member.name, *offsets, member.has_ftyp))
-                num_members += 1
-                if len(pending) >= _BATCH_ROWS:
-                    flush()
+            while batch := list(islice(members, _BATCH_ROWS)):
+                writer.write_batch(_rows(batch))
+                num_members += len(batch)
         except TarFormatError as error:
             # What lies before the fault is good: keep it, and say where it ends.
-            refused.append(str(error))
-        if part.layout != "files":
-            faults = scan.refused  # type: ignore[possibly-undefined]
-            if scan.end is not None and scan.end.is_truncated:  # type: ignore[possibly-undefined]
-                truncated_at = scan.end.offset  # type: ignore[possibly-undefined]
-        refused += [f"{fault.name}: {fault.reason}" for fault in faults]
-        if pending:
-            flush()
+            problems.append(str(error))
+    problems += [f"{fault.name}: {fault.reason}" for fault in scan.refused]
+    truncated_at: int | None = None
+    if isinstance(scan, MemberScan) and scan.end is not None and (scan.end.is_truncated or not scan.end.has_end_marker):
+        truncated_at = scan.end.offset
     source = SourcePart(
         name=part.name,
         layout=part.layout,
         folder=f"Videos/{part.name}",
         pieces=() if part.layout == "files" else _files(part),
         num_members=num_members,
-        refused=tuple(refused),
+        refused=tuple(problems),
+        skipped=dict(sorted(scan.skipped_by_kind.items())),
         truncated_at=truncated_at,
     )
     indexed = IndexedPart(source=source, files=_files(part))
     write_atomically(folder / f"{part.name}.json", msgspec.json.encode(indexed))
     return indexed
+
+
+def _rows(members: list[Member]) -> pa.RecordBatch:
+    columns = [pa.array([getattr(member, field.name) for member in members], field.type) for field in _SCHEMA]
+    return pa.RecordBatch.from_arrays(columns, schema=_SCHEMA)
 
 
 def index_local_part(work: Path, part: VideoPart, root: str) -> IndexedPart:

@@ -67,10 +67,35 @@ CLIPS = TableSchema(
     doc="one row per clip: scores, ranges, tags",
     order=("clip_id",),
     row_group_rows=16_384,
-    ranges=("clip_id", "aesthetic", "motion", "tech", "fps", "num_frames", "width", "height", "num_subjects", "num_masks"),
-    dictionary=("part", "caption_source", "background_tags", "subject_tags", "object_tags", "pre_define_tags", "quirks"),
+    ranges=(
+        "clip_id",
+        "aesthetic",
+        "motion",
+        "tech",
+        "fps",
+        "num_frames",
+        "width",
+        "height",
+        "num_subjects",
+        "num_masks",
+    ),
+    dictionary=(
+        "part",
+        "caption_source",
+        "background_tags",
+        "subject_tags",
+        "object_tags",
+        "pre_define_tags",
+        "quirks",
+    ),
     columns=(
-        Column("clip_id", pa.int32(), "", "dense id of this catalog: 0, 1, … by part, then as the JSON has them", nullable=False),
+        Column(
+            "clip_id",
+            pa.int32(),
+            "",
+            "dense id of this catalog: 0, 1, … by part, then as the JSON has them",
+            nullable=False,
+        ),
         Column("clip_key", pa.string(), "", "upstream's key; unique within a part", nullable=False),
         Column("part", pa.string(), "", "part of the release", nullable=False),
         Column("cluster_id", pa.string(), "", "source video: the key up to _segment, else up to _part", nullable=False),
@@ -87,21 +112,39 @@ CLIPS = TableSchema(
         Column("crop_y0", pa.int32(), "pixels", "top edge to keep; null: the whole frame"),
         Column("crop_x1", pa.int32(), "pixels", "right edge, exclusive; null: the whole frame"),
         Column("crop_y1", pa.int32(), "pixels", "bottom edge, exclusive; null: the whole frame"),
-        Column("tech", pa.float64(), "score", "technical quality, upstream's tech; does not fit float32; null: missing or NaN"),
+        Column(
+            "tech",
+            pa.float64(),
+            "score",
+            "technical quality, upstream's tech; does not fit float32; null: missing or NaN",
+        ),
         Column("motion", pa.float32(), "score", "optical-flow motion, upstream's motion; null: missing or NaN"),
         Column("aesthetic", pa.float32(), "score, about 0-10", "LAION aesthetic score; null: missing or NaN"),
-        Column("foreground_aesthetic", pa.float32(), "score, about 0-10", "upstream's foreground_ase_score; null: missing"),
-        Column("background_aesthetic", pa.float32(), "score, about 0-10", "upstream's background_ase_score; null: missing"),
+        Column(
+            "foreground_aesthetic", pa.float32(), "score, about 0-10", "upstream's foreground_ase_score; null: missing"
+        ),
+        Column(
+            "background_aesthetic", pa.float32(), "score, about 0-10", "upstream's background_ase_score; null: missing"
+        ),
         Column("caption_source", pa.string(), "", "field the caption stood in, e.g. face_cap_qwen; null: no caption"),
-        Column("ann_frame_idx", pa.int32(), "frames", "annotated frame, display order from the file's first; null: none annotated"),
+        Column(
+            "ann_frame_idx",
+            pa.int32(),
+            "frames",
+            "annotated frame, display order from the file's first; null: none annotated",
+        ),
         Column("num_subjects", pa.int32(), "rows", "rows of this clip in subjects", nullable=False),
         Column("num_masks", pa.int32(), "masks", "masks in the clip's blob, all frames", nullable=False),
         Column("background_tags", _TAGS, "", "word_tags.background", nullable=False),
         Column("subject_tags", _TAGS, "", "word_tags.subject", nullable=False),
         Column("object_tags", _TAGS, "", "word_tags.object", nullable=False),
         Column("pre_define_tags", _TAGS, "", "word_tags.pre_define", nullable=False),
-        Column("quirks", _TAGS, "", "oddities met in the record, e.g. nan, mask-size, box-outside-frame", nullable=False),
-        Column("json_offset", pa.int64(), "bytes", "where the record's key starts in the part's JSON file", nullable=False),
+        Column(
+            "quirks", _TAGS, "", "oddities met in the record, e.g. nan, mask-size, box-outside-frame", nullable=False
+        ),
+        Column(
+            "json_offset", pa.int64(), "bytes", "where the record's key starts in the part's JSON file", nullable=False
+        ),
     ),
 )
 
@@ -114,7 +157,9 @@ CAPTIONS = TableSchema(
     columns=(
         _CLIP,
         Column("caption", pa.string(), "", "null: the record has none"),
-        Column("alternatives", _TAGS, "", "further captions of the record, other fields or list entries", nullable=False),
+        Column(
+            "alternatives", _TAGS, "", "further captions of the record, other fields or list entries", nullable=False
+        ),
     ),
 )
 
@@ -184,7 +229,12 @@ PAIRS = TableSchema(
         Column("class_id", pa.int32(), "", "class of the subject", nullable=False),
         Column("partner_class_id", pa.int32(), "", "class of the partner", nullable=False),
         Column("text_similarity", pa.float32(), "cosine", "GME similarity of the class names; null: missing"),
-        Column("image_similarity", pa.float32(), "cosine", "GME similarity of the cut-outs, near 1: the same picture; null: missing"),
+        Column(
+            "image_similarity",
+            pa.float32(),
+            "cosine",
+            "GME similarity of the cut-outs, near 1: the same picture; null: missing",
+        ),
         Column("frame_idx", pa.int32(), "frames", "annotated frame of the clip; null: missing"),
         Column("partner_frame_idx", pa.int32(), "frames", "annotated frame of the partner; null: missing"),
         Column("clip_ref", pa.string(), "", "cur_id where clip_id is null, else null"),
@@ -214,7 +264,9 @@ VIEWS = TableSchema(
         Column("path", pa.string(), "", "PNG below the release", nullable=False),
         Column("size_bytes", pa.int64(), "bytes", "of the PNG", nullable=False),
         Column("source_path", pa.string(), "", "main_image.png, the frame the view was made from; null: absent"),
-        Column("folder_key", pa.string(), "", "key as GPT-Frames has it; its stage suffix may be older", nullable=False),
+        Column(
+            "folder_key", pa.string(), "", "key as GPT-Frames has it; its stage suffix may be older", nullable=False
+        ),
     ),
 )
 
@@ -242,7 +294,9 @@ MEMBERS = TableSchema(
         Column("member_id", pa.int32(), "", "dense id: by part, then as the tar has them", nullable=False),
         Column("part", pa.string(), "", "part of the release", nullable=False),
         Column("name", pa.string(), "", "name in the tar, or below the part's folder when unpacked", nullable=False),
-        Column("offset", pa.int64(), "bytes", "first byte of the payload in the joined tar; 0: unpacked", nullable=False),
+        Column(
+            "offset", pa.int64(), "bytes", "first byte of the payload in the joined tar; 0: unpacked", nullable=False
+        ),
         Column("size_bytes", pa.int64(), "bytes", "of the payload", nullable=False),
         Column("header_offset", pa.int64(), "bytes", "of the tar header in the joined tar; null: unpacked"),
         Column("has_ftyp", pa.bool_(), "", "the payload starts like an mp4; null: not looked at"),
@@ -273,7 +327,9 @@ KEYS = TableSchema(
     row_group_rows=16_384,
     ranges=("key_hash",),
     columns=(
-        Column("key_hash", pa.uint64(), "", "first 8 bytes, little-endian, of BLAKE2b-8 of the key's UTF-8", nullable=False),
+        Column(
+            "key_hash", pa.uint64(), "", "first 8 bytes, little-endian, of BLAKE2b-8 of the key's UTF-8", nullable=False
+        ),
         _CLIP,
     ),
 )

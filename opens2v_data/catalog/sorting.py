@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 FLUSH_BYTES = 1 << 20
 """Bytes per range kept in memory before they go to disk."""
@@ -59,7 +58,7 @@ class RangeSorter:
             batches += self._pending.pop(index, [])
             if batches:
                 table = pa.Table.from_batches(batches, self._schema)
-                yield table.take(pc.sort_indices(table, sort_keys=[(self._by, "ascending")]))
+                yield table.sort_by([(self._by, "ascending")])
                 self._path(index).unlink(missing_ok=True)
 
     def close(self) -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from opens2v_data.archive import LocalStore, PartReader, starts_like_mp4
@@ -112,7 +111,9 @@ def _check_rows(catalog: Catalog) -> Iterator[Check]:
             continue
         recorded = [group.rows for group in file.row_groups]
         if groups != recorded or sum(groups) != file.rows:
-            problems.append(f"{file.path}: expected {file.rows} rows in {len(recorded)} row groups, found {sum(groups)} in {len(groups)}")
+            problems.append(
+                f"{file.path}: expected {file.rows} rows in {len(recorded)} row groups, found {sum(groups)} in {len(groups)}"
+            )
     yield Check(name="row counts and columns", problems=tuple(problems), note=f"{len(TABLES)} tables")
 
 
@@ -162,13 +163,17 @@ def _check_links(catalog: Catalog) -> Iterator[Check]:
             ids = _ints(batch, "clip_id")
             expect((ids >= 0) & (ids < num["clips"]), f"{table}.clip_id points at no clip")
     expect(num["keys"] == num["clips"], "keys has another number of rows than clips")
-    yield Check(name="links between tables", problems=tuple(problems), note=f"{num['clips']} clips, {num['subjects']} subjects")
+    yield Check(
+        name="links between tables", problems=tuple(problems), note=f"{num['clips']} clips, {num['subjects']} subjects"
+    )
     yield _check_locations(catalog)
     yield _check_masks(catalog, num_masks)
 
 
 def _check_locations(catalog: Catalog) -> Check:
-    members = pq.read_table(catalog.root / catalog.manifest.tables["members"].path, columns=["part", "name", "offset", "size_bytes"])
+    members = pq.read_table(
+        catalog.root / catalog.manifest.tables["members"].path, columns=["part", "name", "offset", "size_bytes"]
+    )
     problems: list[str] = []
     for batch in _batches(catalog, "locations", ["member_id", "part", "name", "offset", "size_bytes"]):
         ids = _ints(batch, "member_id")
@@ -177,9 +182,11 @@ def _check_locations(catalog: Catalog) -> Check:
             continue
         expected = members.take(pa.array(ids))
         for column in expected.column_names:
-            if not pc.all(pc.equal(expected.column(column).combine_chunks(), batch.column(column))).as_py():
+            if not expected.column(column).combine_chunks().equals(batch.column(column)):
                 problems.append(f"locations.{column} is not that of its member")
-    return Check(name="clips to members", problems=tuple(dict.fromkeys(problems)), note=f"{catalog.num_rows('locations')} clips")
+    return Check(
+        name="clips to members", problems=tuple(dict.fromkeys(problems)), note=f"{catalog.num_rows('locations')} clips"
+    )
 
 
 def _check_masks(catalog: Catalog, num_masks: np.ndarray) -> Check:
@@ -187,7 +194,9 @@ def _check_masks(catalog: Catalog, num_masks: np.ndarray) -> Check:
     sizes = {file.path: file.size_bytes for file in catalog.manifest.files}
     found = np.zeros_like(num_masks)
     for batch in _batches(catalog, "masks", ["clip_id", "file_idx", "offset", "size_bytes"]):
-        for file_idx, offset, size in zip(*(batch.column(name).to_pylist() for name in ("file_idx", "offset", "size_bytes")), strict=True):
+        for file_idx, offset, size in zip(
+            *(batch.column(name).to_pylist() for name in ("file_idx", "offset", "size_bytes")), strict=True
+        ):
             if offset + size > sizes.get(blob_file(file_idx), 0):
                 problems.append(f"a blob at {offset} of {size} bytes lies behind the end of {blob_file(file_idx)}")
         ids = _ints(batch, "clip_id")
@@ -201,7 +210,9 @@ def _check_masks(catalog: Catalog, num_masks: np.ndarray) -> Check:
                 problems.append(str(error))
     if not problems and (found != num_masks).any():
         clip_id = int(np.flatnonzero(found != num_masks)[0])
-        problems.append(f"clip {clip_id} has {found[clip_id]} masks in its blob, clips.num_masks says {num_masks[clip_id]}")
+        problems.append(
+            f"clip {clip_id} has {found[clip_id]} masks in its blob, clips.num_masks says {num_masks[clip_id]}"
+        )
     return Check(name="mask blobs", problems=_some(problems), note=f"{int(num_masks.sum())} masks")
 
 
@@ -209,12 +220,20 @@ def _check_accounts(catalog: Catalog) -> Check:
     source, problems = catalog.manifest.source, []
     for file in source.json_files:
         if file.num_records != file.num_rows + file.num_quarantined:
-            problems.append(f"{file.path}: {file.num_records} records, but {file.num_rows} rows and {file.num_quarantined} quarantined")
+            problems.append(
+                f"{file.path}: {file.num_records} records, but {file.num_rows} rows and {file.num_quarantined} quarantined"
+            )
         if file.truncated_at is not None:
-            problems.append(f"{file.path} is cut off at byte {file.truncated_at}; get it whole and run opens2v ingest again")
+            problems.append(
+                f"{file.path} is cut off at byte {file.truncated_at}; get it whole and run opens2v ingest again"
+            )
     if sum(file.num_rows for file in source.json_files) != catalog.num_rows("clips"):
         problems.append("the JSON files' rows do not add up to the rows of clips")
-    lines = sum(line["num_records"] for line in catalog.quarantine() if any(line["file"] == file.path for file in source.json_files))
+    lines = sum(
+        line["num_records"]
+        for line in catalog.quarantine()
+        if any(line["file"] == file.path for file in source.json_files)
+    )
     if lines != sum(file.num_quarantined for file in source.json_files):
         problems.append(f"quarantine.jsonl accounts for {lines} records")
     total = sum(file.num_records for file in source.json_files)

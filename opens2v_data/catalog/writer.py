@@ -8,7 +8,6 @@ from pathlib import Path
 from types import TracebackType
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from opens2v_data.catalog.manifest import CatalogFile, RowGroup
@@ -86,7 +85,7 @@ class TableWriter:
             self._schema,
             compression="zstd",
             compression_level=ZSTD_LEVEL,
-            use_dictionary=[*(_leaf(name, self._schema) for name in table.dictionary)] or False,
+            use_dictionary=[_leaf(name, self._schema) for name in table.dictionary] or False,  # pyright: ignore[reportArgumentType]
             write_statistics=True,
             version="2.6",
         )
@@ -115,7 +114,9 @@ class TableWriter:
     def __enter__(self) -> TableWriter:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         try:
             if error is None:
                 while self._num_pending:
@@ -142,9 +143,9 @@ class TableWriter:
         self.num_rows += num_rows
         ranges = {}
         for name in self.table.ranges:
-            bounds = pc.min_max(group.column(name))
-            if (low := bounds["min"].as_py()) is not None:
-                ranges[name] = (low, bounds["max"].as_py())
+            values = group.column(name).combine_chunks().drop_null().to_numpy(zero_copy_only=False)
+            if len(values):
+                ranges[name] = (values.min().item(), values.max().item())
         self._row_groups.append(RowGroup(rows=num_rows, ranges=ranges))
 
 

@@ -17,7 +17,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     add_catalog_argument(parser)
     add_row_arguments(parser, limit=3)
-    parser.add_argument("-o", "--output", default="contact-sheet.png", metavar="PNG", help="where to (default: contact-sheet.png)")
+    parser.add_argument(
+        "-o", "--output", default="contact-sheet.png", metavar="PNG", help="where to (default: contact-sheet.png)"
+    )
     add_output_arguments(parser)
 
 
@@ -42,7 +44,8 @@ def run(arguments: argparse.Namespace) -> int:
             return None
 
     items: list[Any] = [
-        TripleItem(triple=triple, video_bytes=read(triple.clip)) for triple in dataset.triples(arguments.where, limit=arguments.limit)
+        TripleItem(triple=triple, video_bytes=read(triple.clip))
+        for triple in dataset.triples(arguments.where, limit=arguments.limit)
     ]
     # One pair that can teach something: not the same picture twice, both classes alike.
     for where in ("image_similarity < 0.97 AND class_id = partner_class_id AND object_id IS NOT NULL", None):

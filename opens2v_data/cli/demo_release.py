@@ -9,7 +9,9 @@ from opens2v_data.cli.output import ProgressBars, add_output_arguments, note, si
 
 NAME = "demo-release"
 HELP = "write a small release, laid out exactly like upstream's"
-DETAILS = " Generated on the spot, the same every time: two parts, real H.264 clips with known masks, pairs, views, plates."
+DETAILS = (
+    " Generated on the spot, the same every time: two parts, real H.264 clips with known masks, pairs, views, plates."
+)
 EXAMPLE = "opens2v demo-release ./release"
 
 
@@ -28,7 +30,9 @@ def run(arguments: argparse.Namespace) -> int:
     folder = Path(arguments.folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ReleaseError(f"expected an absent or empty folder to write the release to, found {folder}; name another")
-    with ProgressBars({"encode": ("encoding", " clips"), "annotate": ("annotating", " clips")}, quiet=arguments.quiet) as bars:
+    with ProgressBars(
+        {"encode": ("encoding", " clips"), "annotate": ("annotating", " clips")}, quiet=arguments.quiet
+    ) as bars:
         write_sample_release(folder, seed=arguments.seed, progress=bars)
     if not arguments.quiet:
         files = [path for path in folder.rglob("*") if path.is_file()]

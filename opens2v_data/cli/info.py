@@ -34,7 +34,9 @@ def run(arguments: argparse.Namespace) -> int:
     print(f"catalog   {facts['catalog']}")
     print(f"digest    {facts['digest']}")
     print(f"release   {facts['release']['uri']} @ {facts['release']['revision'] or 'local folder, no revision'}")
-    print(f"records   {facts['records']:,} = {facts['tables']['clips']:,} clips + {facts['quarantined']['records']:,} quarantined\n")
+    print(
+        f"records   {facts['records']:,} = {facts['tables']['clips']:,} clips + {facts['quarantined']['records']:,} quarantined\n"
+    )
     rows = [(name, facts["tables"][name], size_text(facts["bytes"][name])) for name in facts["tables"]]
     rows.append(("mask blobs", "", size_text(facts["bytes"]["mask_blobs"])))
     print_table(rows, header=("table", "rows", "size"))
@@ -66,7 +68,12 @@ def describe(catalog: Any) -> dict[str, Any]:
             "uri": manifest.source.uri,
             "revision": manifest.source.revision,
             "json_files": [
-                {"path": file.path, "records": file.num_records, "clips": file.num_rows, "truncated_at": file.truncated_at}
+                {
+                    "path": file.path,
+                    "records": file.num_records,
+                    "clips": file.num_rows,
+                    "truncated_at": file.truncated_at,
+                }
                 for file in manifest.source.json_files
             ],
             "parts": [
@@ -77,6 +84,7 @@ def describe(catalog: Any) -> dict[str, Any]:
                     "size_bytes": sum(piece.size_bytes for piece in part.pieces),
                     "members": part.num_members,
                     "refused": list(part.refused),
+                    "skipped": part.skipped,
                     "truncated_at": part.truncated_at,
                 }
                 for part in manifest.source.parts
@@ -110,6 +118,8 @@ def _show_schema(as_json: bool) -> int:
         return 0
     for table in TABLES.values():
         print(f"{table.name}: {table.doc}; in order of {', '.join(table.order)}")
-        print_table([(f"  {c.name}", str(c.type).replace(" not null", ""), c.unit or "-", c.doc) for c in table.columns])
+        print_table(
+            [(f"  {c.name}", str(c.type).replace(" not null", ""), c.unit or "-", c.doc) for c in table.columns]
+        )
         print()
     return 0

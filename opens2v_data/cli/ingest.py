@@ -21,10 +21,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument("release", help="folder of the release: the one that holds Jsons/ and Videos/")
     parser.add_argument("catalog", help="folder of the catalog; made if absent")
-    parser.add_argument("--json-glob", metavar="GLOB", help="which annotation files, e.g. 'Jsons/mask_and_bbox_High-Quality/*.json'")
-    parser.add_argument("--workers", type=positive, default=os.cpu_count() or 1, metavar="N", help="processes (default: all cores)")
-    parser.add_argument("--shard", type=_shard, metavar="I/N", help="do the I-th of N shares (0 ≤ I < N); a run without --shard, or the last share, puts all together")
-    parser.add_argument("--unit-mb", type=positive, default=512, metavar="MB", help="JSON per unit of work (default: 512)")
+    parser.add_argument(
+        "--json-glob", metavar="GLOB", help="which annotation files, e.g. 'Jsons/mask_and_bbox_High-Quality/*.json'"
+    )
+    parser.add_argument(
+        "--workers", type=positive, default=os.cpu_count() or 1, metavar="N", help="processes (default: all cores)"
+    )
+    parser.add_argument(
+        "--shard",
+        type=_shard,
+        metavar="I/N",
+        help="do the I-th of N shares (0 ≤ I < N); a run without --shard, or the last share, puts all together",
+    )
+    parser.add_argument(
+        "--unit-mb", type=positive, default=512, metavar="MB", help="JSON per unit of work (default: 512)"
+    )
     parser.add_argument("--force", action="store_true", help="make it anew though nothing changed")
     add_output_arguments(parser, with_json="print what came of it as JSON")
 
@@ -48,14 +59,22 @@ def run(arguments: argparse.Namespace) -> int:
         unit_bytes=arguments.unit_mb << 20,
         force=arguments.force,
     )
-    stages = {"json": ("JSON", "B"), "videos": ("videos", " parts"), "tables": ("tables", " clips"), "pairs": ("pairs", "B")}
+    stages = {
+        "json": ("JSON", "B"),
+        "videos": ("videos", " parts"),
+        "tables": ("tables", " clips"),
+        "pairs": ("pairs", "B"),
+    }
     root = Path(arguments.catalog)
     release = Release.open(arguments.release)
     with ProgressBars(stages, quiet=arguments.quiet) as bars:
         result = ingest(release, root, options, progress=bars)
     say = (lambda text: None) if arguments.quiet else note
     if result.manifest is None:
-        say(f"this share is done; {result.num_units_missing} units or parts of other shares are not: run them, then without --shard")
+        say(
+            f"this share is done; {result.num_units_missing} units or parts of other shares are not: run them, "
+            "then once without --shard"
+        )
         if arguments.json:
             print_json({"finished": False, "missing": result.num_units_missing})
         return 0
@@ -67,20 +86,22 @@ def run(arguments: argparse.Namespace) -> int:
         say(f"{root} is complete and made of the same files; nothing to do (--force makes it anew)")
     else:
         report = manifest.report
-        say(f"{report['records']:,} records = {report['rows']:,} clips + {report['quarantined']:,} quarantined, in {root}")
+        say(
+            f"{report['records']:,} records = {report['rows']:,} clips + {report['quarantined']:,} quarantined, in {root}"
+        )
     code = 0
     for file in manifest.source.json_files:
         if file.truncated_at is not None:
             code = 3
             note(
                 f"error: {file.path} ends before its last brace: nothing after byte {file.truncated_at} could be read "
-                f"({file.size_bytes} bytes in all). {file.num_rows:,} clips before it are in the catalog; get the file whole and run "
-                "the same command: only this file is read again"
+                f"({file.size_bytes} bytes in all). {file.num_rows:,} clips before it are in the catalog; get the file whole "
+                "and run the same command: only this file is read again"
             )
     for part in manifest.source.parts:
         if part.truncated_at is not None:
             note(
-                f"warning: the tar of part {part.name} ends inside a member at byte {part.truncated_at}: pieces are missing at its "
-                "end, and the clips there have no bytes"
+                f"warning: the tar of part {part.name} ends at byte {part.truncated_at} without its end marker: its last pieces "
+                "are not here, and the clips there have no bytes"
             )
     return code

@@ -29,7 +29,9 @@ def print_json_line(value: Any) -> None:
 def print_table(rows: Iterable[Sequence[object]], *, header: Sequence[str] | None = None) -> None:
     """Print columns, numbers to the right."""
     cells = [[_cell(value) for value in row] for row in rows]
-    is_number = [all(isinstance(value, int | float) for value in column) for column in zip(*rows, strict=True)] if rows else []
+    is_number = (
+        [all(isinstance(value, int | float) for value in column) for column in zip(*rows, strict=True)] if rows else []
+    )
     lines = ([list(header)] if header else []) + cells
     widths = [max(len(line[index]) for line in lines) for index in range(len(lines[0]))] if lines else []
     for line in lines:
@@ -72,12 +74,20 @@ class ProgressBars(AbstractContextManager["ProgressBars"]):
         if bar is None:
             label, unit = self._stages.get(stage, (stage, ""))
             bar = self._bars[stage] = tqdm(
-                desc=label, total=total, unit=unit, unit_scale=True, disable=self._disable, file=sys.stderr, initial=done
+                desc=label,
+                total=total,
+                unit=unit,
+                unit_scale=True,
+                disable=self._disable,
+                file=sys.stderr,
+                initial=done,
             )
         bar.total = total
         bar.update(done - bar.n)
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         for bar in self._bars.values():
             bar.close()
 
@@ -100,8 +110,12 @@ def add_catalog_argument(parser: argparse.ArgumentParser) -> None:
 
 def add_row_arguments(parser: argparse.ArgumentParser, *, limit: int | None) -> None:
     """Add what chooses rows."""
-    parser.add_argument("--where", metavar="SQL", help="a condition over the columns of clips; `opens2v info --schema` lists them")
-    parser.add_argument("--limit", type=positive, default=limit, metavar="N", help=f"at most N rows (default: {limit or 'all'})")
+    parser.add_argument(
+        "--where", metavar="SQL", help="a condition over the columns of clips; `opens2v info --schema` lists them"
+    )
+    parser.add_argument(
+        "--limit", type=positive, default=limit, metavar="N", help=f"at most N rows (default: {limit or 'all'})"
+    )
     parser.add_argument("--release", metavar="PATH", help="where the release lies now, when it was moved after ingest")
 
 
@@ -111,5 +125,3 @@ def positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number above 0, got {text}")
     return number
-
-

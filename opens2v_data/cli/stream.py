@@ -12,7 +12,9 @@ from opens2v_data.cli.output import add_catalog_argument, add_output_arguments, 
 NAME = "stream"
 HELP = "give triples: to the terminal, as JSON lines, or clips, subject cut-outs and captions to a folder"
 DETAILS = ""
-EXAMPLE = "opens2v stream ./opens2v-5m --where \"aesthetic > 5 AND has_subject(clip_id, 'woman')\" --limit 5 --save out/"
+EXAMPLE = (
+    "opens2v stream ./opens2v-5m --where \"aesthetic > 5 AND has_subject(clip_id, 'woman')\" --limit 5 --save out/"
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,7 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="regular",
         help="rows are clips, cross-video pairs, or clips with GPT-Image-1 views (default: regular)",
     )
-    parser.add_argument("--save", metavar="FOLDER", help="write each row's mp4, caption, annotated frame and cut-outs there")
+    parser.add_argument(
+        "--save", metavar="FOLDER", help="write each row's mp4, caption, annotated frame and cut-outs there"
+    )
     add_output_arguments(parser, with_json="print rows as JSON lines")
 
 
@@ -57,13 +61,24 @@ def clip_text(row: dict[str, Any]) -> str:
     size = f"{row['width']}x{row['height']}"
     scores = ", ".join(f"{name} {_score(row[name])}" for name in ("aesthetic", "motion", "tech"))
     video = f"{row['video_size_bytes']:,} bytes" if row["video_path"] else "no bytes in the release"
-    lines = [f"{row['part']}/{row['clip_key']}", f"  video     {video}, {size}, {_score(row['fps'])} fps, {span}", f"  scores    {scores}"]
-    caption = row["caption"] or "(no caption)"
-    lines.append(textwrap.fill(caption, 100, initial_indent="  caption   ", subsequent_indent="            ", max_lines=3))
-    subjects = [
-        f"{subject['object_id']} {subject['class_name']}{'' if subject['mask'] else ' (no mask)'}" for subject in row["subjects"]
+    lines = [
+        f"{row['part']}/{row['clip_key']}",
+        f"  video     {video}, {size}, {_score(row['fps'])} fps, {span}",
+        f"  scores    {scores}",
     ]
-    lines.append(textwrap.fill(", ".join(subjects) or "none", 100, initial_indent="  subjects  ", subsequent_indent="            "))
+    caption = row["caption"] or "(no caption)"
+    lines.append(
+        textwrap.fill(caption, 100, initial_indent="  caption   ", subsequent_indent="            ", max_lines=3)
+    )
+    subjects = [
+        f"{subject['object_id']} {subject['class_name']}{'' if subject['mask'] else ' (no mask)'}"
+        for subject in row["subjects"]
+    ]
+    lines.append(
+        textwrap.fill(
+            ", ".join(subjects) or "none", 100, initial_indent="  subjects  ", subsequent_indent="            "
+        )
+    )
     for view in row.get("views") or ():
         lines.append(f"  view      {view['class_name']}: {view['path']}")
     return "\n".join(lines)

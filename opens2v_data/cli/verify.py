@@ -15,8 +15,12 @@ EXAMPLE = "opens2v verify ./opens2v-5m --release ./release"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     add_catalog_argument(parser)
-    parser.add_argument("--release", metavar="PATH", help="also check that this release still has every file, piece and video")
-    parser.add_argument("--recount", action="store_true", help="also count the release's records by a second method; reads all JSON")
+    parser.add_argument(
+        "--release", metavar="PATH", help="also check that this release still has every file, piece and video"
+    )
+    parser.add_argument(
+        "--recount", action="store_true", help="also count the release's records by a second method; reads all JSON"
+    )
     add_output_arguments(parser, with_json="print the checks as JSON")
 
 
@@ -35,7 +39,9 @@ def run(arguments: argparse.Namespace) -> int:
         print_json(
             {
                 "ok": all(check.is_ok for check in checks),
-                "checks": [{"name": c.name, "ok": c.is_ok, "note": c.note, "problems": list(c.problems)} for c in checks],
+                "checks": [
+                    {"name": c.name, "ok": c.is_ok, "note": c.note, "problems": list(c.problems)} for c in checks
+                ],
             }
         )
     else:

@@ -65,6 +65,7 @@ class LocalFiles:
     """A release in a local folder."""
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
+        self._descriptors: dict[str, int] = {}
         self.root = Path(root).expanduser().resolve()
         self.uri = str(self.root)
         if not self.root.is_dir():
@@ -72,7 +73,6 @@ class LocalFiles:
                 f"expected the folder of a release, found {'a file' if self.root.exists() else 'nothing'} at {self.root}; "
                 "give the folder that holds Jsons/ and Videos/, or make a small one: opens2v demo-release ./release"
             )
-        self._descriptors: dict[str, int] = {}
 
     def walk(self, prefix: str) -> Iterator[FileEntry]:
         base = self.root / checked_path(prefix)
@@ -82,7 +82,11 @@ class LocalFiles:
             folders.sort()
             for name in sorted(names):
                 full = Path(folder) / name
-                yield FileEntry(path=full.relative_to(self.root).as_posix(), size_bytes=full.stat().st_size)
+                try:
+                    size_bytes = full.stat().st_size
+                except FileNotFoundError:
+                    continue  # a link to nothing, as a download cut short leaves in the Hub's cache
+                yield FileEntry(path=full.relative_to(self.root).as_posix(), size_bytes=size_bytes)
 
     def size(self, path: str) -> int:
         return os.fstat(self._descriptor(path)).st_size

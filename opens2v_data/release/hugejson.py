@@ -9,9 +9,9 @@ begins, and each chunk, put between braces, is a small object that msgspec decod
 
 A *boundary* is a closing bracket, a comma, a quoted key, a colon and an opening bracket before the first inner key, which the
 head of the file tells (`"metadata"` for annotations, `"cur_id"` for pairs, where records open with `[{`). Why it cannot be
-text inside a string: in `{"metadata"` the quote cannot close a string (a letter follows), so it opens one; then the brace
-before it is structure, and so is all that is matched backwards from there. Only the depth is assumed. `_is_nested_at` looks further
-where that matters: at the ends of a unit of work, and in chunks that do not decode.
+text inside a string: in `{"metadata"` the quote cannot close a string (a letter follows), so it opens one; so the brace
+before it is structure, and so is all that is matched backwards from there. Only the depth is assumed. `_is_nested_at` looks
+further where that matters: at the ends of a unit of work, and in chunks that do not decode.
 
 Any partition of a file into units gives the same records: a unit owns the records that start in
 `[resync(lo), resync(hi))`, and `resync` depends on the file alone.
@@ -49,7 +49,8 @@ _BOM = b"\xef\xbb\xbf"
 _TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\]"]', re.DOTALL)
 """A string, a bracket, or the quote of a string that does not end in the range."""
 _HEAD = re.compile(
-    rb'(?P<open>\{\s*)(?P<key>"(?:[^"\\]|\\.)*")\s*:\s*(?P<opener>\[\s*\{|\{)\s*(?P<first>"(?:[^"\\]|\\.)*")\s*:', re.DOTALL
+    rb'(?P<open>\{\s*)(?P<key>"(?:[^"\\]|\\.)*")\s*:\s*(?P<opener>\[\s*\{|\{)\s*(?P<first>"(?:[^"\\]|\\.)*")\s*:',
+    re.DOTALL,
 )
 
 
@@ -152,7 +153,9 @@ class HugeObject(Generic[R]):
             )
         else:
             # Empty, or a first record of another kind: the whole file is one region, read record by record.
-            self.first_record = self._body + len(body) - len(body[1:].lstrip(_SPACE)) if len(body) > 1 else self.size_bytes
+            self.first_record = (
+                self._body + len(body) - len(body[1:].lstrip(_SPACE)) if len(body) > 1 else self.size_bytes
+            )
 
     def resync(self, offset: int) -> int:
         """Return the offset of the first record that starts at or after `offset`; the file's size when none does."""
@@ -201,7 +204,7 @@ class HugeObject(Generic[R]):
                 got = self._files.readinto(self.path, base + filled - 1, view[filled : filled + want])
             if got < want:
                 raise ReleaseError(
-                    f"expected {want} bytes at {base + filled - 1} of {self.path}, found {got}: the file changed while it was read"
+                    f"expected {want} bytes at {base + filled - 1} of {self.path}, found {got}: it changed while it was read"
                 )
             filled += got
             reaches_end = base + filled - 1 >= end
@@ -293,7 +296,9 @@ class HugeObject(Generic[R]):
                     if after:
                         offset = base + len(data) - len(after)
                         reason = f"bytes after the closing brace of the file: {after[:40]!r}"
-                        batch.bad.append(BadRegion(offset=offset, length=len(after), key=None, reason=reason, num_records=0))
+                        batch.bad.append(
+                            BadRegion(offset=offset, length=len(after), key=None, reason=reason, num_records=0)
+                        )
                     break
                 if is_closed:
                     # One bracket too many: the record it is in began at the last boundary, and closed too early.
@@ -379,7 +384,9 @@ class Member:
     value_hi: int
 
 
-def boundaries(data: bytes | bytearray, shape: Shape, end: int | None = None, *, first_at: int | None = None) -> Iterator[int]:
+def boundaries(
+    data: bytes | bytearray, shape: Shape, end: int | None = None, *, first_at: int | None = None
+) -> Iterator[int]:
     """Give the offsets of the opening quotes of record keys in `data[:end]`.
 
     Args:
@@ -435,7 +442,9 @@ def _record_start(data: bytes | bytearray, at: int, shape: Shape, first_at: int 
     return opening if after >= len(data) or data[after] == 0x3A else None
 
 
-def scan_members(data: bytes, lo: int, hi: int | None = None, *, max_members: int | None = None) -> tuple[list[Member], int]:
+def scan_members(
+    data: bytes, lo: int, hi: int | None = None, *, max_members: int | None = None
+) -> tuple[list[Member], int]:
     """Split `"key": value, "key": value, …` by counting brackets outside strings; values are not parsed.
 
     Args:

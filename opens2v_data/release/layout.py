@@ -102,7 +102,9 @@ class Release:
             ReleaseError: none match, several sets are there and none is the High-Quality one, or two files are
                 of the same part.
         """
-        every = [entry for entry in self.files.walk("Jsons") if entry.path.endswith(".json") and not _is_pairs(entry.path)]
+        every = [
+            entry for entry in self.files.walk("Jsons") if entry.path.endswith(".json") and not _is_pairs(entry.path)
+        ]
         if glob is not None:
             chosen = [entry for entry in every if fnmatchcase(entry.path, glob)]
             if not chosen:
@@ -154,7 +156,7 @@ class Release:
             if pure.suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp"):
                 continue
             number, _, name = pure.stem.partition("_")
-            is_view = number.isascii() and number.isdigit() and bool(name)
+            is_view = number.isascii() and number.isdigit() and len(number) < 10 and bool(name)
             if is_view or pure.stem == "main_image":
                 yield ViewFile(
                     clip_key=pure.parent.name,
@@ -175,7 +177,9 @@ class Release:
     def _default_set(self, every: Sequence[FileEntry]) -> list[FileEntry]:
         sets = _sets(every)
         if not sets:
-            raise ReleaseError(f"expected annotation files like Jsons/<set>/<part>.json below {self.files.uri}, found none")
+            raise ReleaseError(
+                f"expected annotation files like Jsons/<set>/<part>.json below {self.files.uri}, found none"
+            )
         best = [name for name in sets if "high-quality" in name.lower()] or sets
         if len(best) > 1:
             raise ReleaseError(
@@ -192,7 +196,8 @@ def part_of(json_path: str) -> str:
 
 def natural_key(name: str) -> tuple[tuple[int, int | str], ...]:
     """Sort key under which `part2` comes before `part10`."""
-    return tuple((0, int(piece)) if piece.isdigit() else (1, piece) for piece in re.split(r"([0-9]+)", name))
+    pieces = re.split(r"([0-9]+)", name)
+    return tuple((0, int(piece)) if piece.isascii() and piece.isdigit() else (1, piece) for piece in pieces)
 
 
 def _is_pairs(path: str) -> bool:

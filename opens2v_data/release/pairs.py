@@ -1,7 +1,7 @@
 """Cross-video pairs as upstream writes them, in both its forms, made one.
 
-    current  {cur_id: "part/clip_key", cur_class_id: "2", cur_class_name, …}   in {cluster: [pair, …]} or [pair, …]
-    older    {cur_id: "clip_key", cur_class_name, …}                           no part, no class ids
+current  {cur_id: "part/clip_key", cur_class_id: "2", cur_class_name, …}   in {cluster: [pair, …]} or [pair, …]
+older    {cur_id: "clip_key", cur_class_name, …}                           no part, no class ids
 """
 
 from __future__ import annotations

@@ -254,7 +254,9 @@ def normalise(key: str, raw: RawRecord, quirks: list[str] | None = None) -> Clip
     subjects = _subjects(annotation, masks, ann_frame_idx, frame_size, found) if annotation is not None else []
     numbers = (metadata.num_frames, width, height, ann_frame_idx)
     if any(number is not None and not -1 <= number <= INT32_MAX for number in numbers):
-        raise RecordError(f"unexpected shape: a count out of range in num_frames, width, height, ann_frame_idx = {numbers}")
+        raise RecordError(
+            f"unexpected shape: a count out of range in num_frames, width, height, ann_frame_idx = {numbers}"
+        )
     return ClipRecord(
         key,
         metadata.path,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -20,16 +21,18 @@ def decode_any(value: bytes) -> tuple[Any, list[str]]:
 
 
 def open_object(data: bytes, *, chunk_bytes: int = 256) -> HugeObject[Any]:
-    return HugeObject(MemoryFiles(f=data), "f", record_type=Any, decode_one=decode_any, chunk_bytes=chunk_bytes)
+    return HugeObject(MemoryFiles(f=data), "f", record_type=object, decode_one=decode_any, chunk_bytes=chunk_bytes)
 
 
-def read(data: bytes, *, edges: list[int] | None = None, chunk_bytes: int = 256) -> tuple[list[tuple[str, int, Any]], list[BadRegion]]:
+def read(
+    data: bytes, *, edges: list[int] | None = None, chunk_bytes: int = 256
+) -> tuple[list[tuple[str, int, Any]], list[BadRegion]]:
     """Read all records, unit by unit, and check that nothing is lost: boundaries + unmarked = records + bad."""
     huge = open_object(data, chunk_bytes=chunk_bytes)
     points = [0, *sorted(edges or []), len(data)]
     rows: list[tuple[str, int, Any]] = []
     bad: list[BadRegion] = []
-    for lo, hi in zip(points, points[1:], strict=False):
+    for lo, hi in pairwise(points):
         for batch in huge.read(lo, hi):
             rows += zip(batch.keys, batch.offsets, batch.records, strict=True)
             bad += batch.bad
@@ -52,7 +55,9 @@ records = st.fixed_dictionaries(
     {"metadata": st.dictionaries(texts, values, max_size=3)},
     optional={
         "word_tags": values,
-        "annotation": st.one_of(values, st.fixed_dictionaries({"a": st.just({"x": 1}), "b": st.just({"metadata": {"deep": 1}})})),
+        "annotation": st.one_of(
+            values, st.fixed_dictionaries({"a": st.just({"x": 1}), "b": st.just({"metadata": {"deep": 1}})})
+        ),
     },
 )
 objects = st.dictionaries(texts, records, min_size=1, max_size=12)
@@ -61,12 +66,16 @@ layouts = st.sampled_from([None, 4, 1])
 
 def encode(tree: Any, indent: int | None, *, ascii_only: bool = True) -> bytes:
     separators = (",", ":") if indent is None and ascii_only else None
-    return json.dumps(tree, indent=indent, separators=separators, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")
+    return json.dumps(tree, indent=indent, separators=separators, ensure_ascii=ascii_only).encode(
+        "utf-8", "surrogatepass"
+    )
 
 
 @settings(max_examples=300, deadline=None)
 @given(tree=objects, indent=layouts, ascii_only=st.booleans(), data=st.data())
-def test_any_cut_gives_what_json_gives(tree: dict[str, Any], indent: int | None, ascii_only: bool, data: st.DataObject) -> None:
+def test_any_cut_gives_what_json_gives(
+    tree: dict[str, Any], indent: int | None, ascii_only: bool, data: st.DataObject
+) -> None:
     text = encode(tree, indent, ascii_only=ascii_only)
     edges = data.draw(st.lists(st.integers(0, len(text)), max_size=6))
     chunk_bytes = data.draw(st.sampled_from([8, 40, 256, 1 << 20]))
@@ -147,7 +156,9 @@ def test_a_duplicate_key_gives_both_records_with_their_offsets() -> None:
 
 
 def test_records_that_open_otherwise_are_read_too() -> None:
-    text = b'{"a": {"metadata": {}}, "n": null, "w": {"word_tags": {}, "metadata": {}}, "l": [1], "z": {"metadata": {}}}'
+    text = (
+        b'{"a": {"metadata": {}}, "n": null, "w": {"word_tags": {}, "metadata": {}}, "l": [1], "z": {"metadata": {}}}'
+    )
     for chunk_bytes in (8, 1 << 20):
         rows, bad = read(text, chunk_bytes=chunk_bytes)
         assert [key for key, _, _ in rows] == ["a", "n", "w", "l", "z"]
@@ -190,7 +201,7 @@ def test_memory_is_bounded_by_the_chunk_not_the_file() -> None:
     tree = {f"clip{n}": {"metadata": {"cap": "x" * 200}} for n in range(5000)}
     text = encode(tree, 4)
     files = MemoryFiles(f=text)
-    huge = HugeObject(files, "f", record_type=Any, decode_one=decode_any, chunk_bytes=4096)
+    huge = HugeObject(files, "f", record_type=object, decode_one=decode_any, chunk_bytes=4096)
     count = sum(len(batch.keys) for batch in huge.read())
     assert count == 5000
     assert files.max_read_bytes <= 64 << 10
