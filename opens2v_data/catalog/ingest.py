@@ -20,7 +20,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import wait as wait_for
@@ -134,9 +134,10 @@ def ingest(
         index, count = options.shard or (0, 1)
         mine = plans[index::count]
         if options.force and not (work / "forced").exists():
+            # Once: a forced run that was interrupted goes on like any other.
             shutil.rmtree(work / "units", ignore_errors=True)
             shutil.rmtree(work / "members", ignore_errors=True)
-        (work / "forced").touch()
+            (work / "forced").touch()
         done_before = {plan: result for plan in plans if (result := load_result(work, plan)) is not None}
         my_parts = [part for part in list(parts)[index::count] if load_part(work, part) is None]
         todo = [plan for plan in mine if plan not in done_before]
@@ -150,11 +151,15 @@ def ingest(
             )
         finished = [result for result in results.values() if result is not None]
         members = [part for part in indexed.values() if part is not None]
-        manifest, is_damaged = _put_together(release, root, work, options, finished, members, others, progress)
-        # The units of a release with a truncated file are kept: when the file is mended, only it is read again.
-        _finish(root, work, manifest, keep_units=is_damaged)
-    if not is_damaged:
-        shutil.rmtree(work, ignore_errors=True)
+        # Shares that end at the same moment both find all units done: one of them puts the tables together.
+        with nullcontext() if options.shard is None else _locked(work, None):
+            manifest, is_damaged = _put_together(release, root, work, options, finished, members, others, progress)
+            _finish(root, work, manifest)
+            # The units of a release with a truncated file are kept: when the file is mended, only it is read again.
+            if is_damaged:
+                (work / "forced").unlink(missing_ok=True)
+            else:
+                shutil.rmtree(work, ignore_errors=True)
     return IngestResult(manifest=manifest, num_units=len(plans), num_units_done_before=len(done_before))
 
 
@@ -354,8 +359,8 @@ def _put_together(
     assert assembly.clip_keys is not None and assembly.classes is not None
     keys, classes = assembly.clip_keys, assembly.classes
     pairs, bad_pairs, pair_counts = write_pairs(release, work, folder, keys, classes, report("pairs"))
-    views, view_counts = write_views(release, folder, keys, classes)
-    plates, plate_counts = write_plates(release, folder, keys)
+    views, view_counts = write_views(release, work, folder, keys, classes)
+    plates, plate_counts = write_plates(release, work, folder, keys)
     for writer in (pairs, views, plates, classes.write(folder)):
         assert writer.file is not None
         assembly.tables[writer.table.name] = writer.file
@@ -432,7 +437,7 @@ def _report(
     }
 
 
-def _finish(root: Path, work: Path, manifest: Manifest, *, keep_units: bool) -> None:
+def _finish(root: Path, work: Path, manifest: Manifest) -> None:
     """Move the tables into place; until the manifest is written, readers are told that the catalog is not finished."""
     folder = work / "tables"
     for path in [*folder.rglob("*")]:
@@ -446,5 +451,3 @@ def _finish(root: Path, work: Path, manifest: Manifest, *, keep_units: bool) -> 
     manifests.save(manifest, root)
     sync_folder(root)
     folder.rmdir()
-    if keep_units:
-        (work / "forced").unlink(missing_ok=True)

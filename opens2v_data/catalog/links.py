@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,11 @@ from opens2v_data.catalog.sorting import RangeSorter
 from opens2v_data.catalog.units import Quarantined
 from opens2v_data.catalog.writer import TableWriter
 from opens2v_data.release.keys import key_stem
-from opens2v_data.release.layout import PlateFile, Release, ViewFile
+from opens2v_data.release.layout import Release, ViewFile
 from opens2v_data.release.pairs import PairRecord, read_pairs
+
+CLIPS_PER_RANGE = 1_000_000
+"""Clips whose views or plates are sorted at a time."""
 
 PAIRS_PER_RANGE_BYTES = 1 << 30
 """Bytes of pairs JSON (some 500 B a pair) whose rows are sorted at a time: about 2 M rows."""
@@ -82,6 +86,15 @@ class ClipKeys:
         self._part_idx = part_idx
         self._parts = {name: index for index, name in enumerate(part_names)}
 
+    @property
+    def num_clips(self) -> int:
+        """How many clips there are."""
+        return len(self.by_key)
+
+    def edges(self, clips_per_range: int) -> np.ndarray:
+        """Return clip ids that split the clips into ranges of so many."""
+        return np.arange(clips_per_range, self.num_clips + 1, clips_per_range)
+
     def find(self, parts: list[str | None], keys: list[str]) -> np.ndarray:
         """Return the clip id per reference, `(N,) int64`, -1 where there is none.
 
@@ -136,9 +149,7 @@ def write_pairs(
     """
     entries = release.pair_files()
     total_bytes = sum(entry.size_bytes for entry in entries)
-    num_clips = len(keys.by_key)
-    num_ranges = 1 + total_bytes // PAIRS_PER_RANGE_BYTES
-    edges = np.unique(np.linspace(0, num_clips, num_ranges + 1)[1:].astype(np.int64))
+    edges = keys.edges(max(1, keys.num_clips // (1 + total_bytes // PAIRS_PER_RANGE_BYTES)))
     sorter = RangeSorter(_SORTED_PAIRS, by="sort_key", folder=work / "sort-pairs", edges=edges)
     quarantined: list[Quarantined] = []
     counts = {"pairs_read": 0, "pairs_in_several_files": 0, "pairs_with_unknown_clip": 0, "pairs_older_form": 0}
@@ -147,7 +158,7 @@ def write_pairs(
         for batch in read_pairs(release.files, entry.path):
             quarantined += (Quarantined.of(entry.path, bad) for bad in batch.bad)
             counts["pairs_read"] += len(batch.pairs)
-            for rows in _pair_rows(batch.pairs, keys, classes, num_clips):
+            for rows in _pair_rows(batch.pairs, keys, classes):
                 sorter.add(rows)
             if progress is not None:
                 progress(done + batch.end, total_bytes)
@@ -169,15 +180,13 @@ def write_pairs(
     return writer, quarantined, counts
 
 
-def _pair_rows(
-    pairs: list[PairRecord], keys: ClipKeys, classes: ClassNames, num_clips: int
-) -> Iterator[pa.RecordBatch]:
+def _pair_rows(pairs: list[PairRecord], keys: ClipKeys, classes: ClassNames) -> Iterator[pa.RecordBatch]:
     for lo in range(0, len(pairs), 8192):
         some = pairs[lo : lo + 8192]
         clip = keys.find([pair.part for pair in some], [pair.key for pair in some])
         partner = keys.find([pair.partner_part for pair in some], [pair.partner_key for pair in some])
         columns: dict[str, Any] = {
-            "sort_key": np.where(clip >= 0, clip, num_clips),
+            "sort_key": np.where(clip >= 0, clip, keys.num_clips),
             "clip_id": pa.array(clip, pa.int32(), mask=clip < 0),
             "partner_clip_id": pa.array(partner, pa.int32(), mask=partner < 0),
             "object_id": [pair.object_id for pair in some],
@@ -200,38 +209,41 @@ def _pair_rows(
         yield pa.RecordBatch.from_arrays(arrays, schema=_SORTED_PAIRS)
 
 
+_SORTED_VIEWS = pa.schema([pa.field("sort_key", pa.int64(), nullable=False), *VIEWS.arrow])
+_SORTED_PLATES = pa.schema([pa.field("sort_key", pa.int64(), nullable=False), *BACKGROUNDS.arrow])
+
+
 def write_views(
-    release: Release, folder: Path, keys: ClipKeys, classes: ClassNames
+    release: Release, work: Path, folder: Path, keys: ClipKeys, classes: ClassNames
 ) -> tuple[TableWriter, dict[str, int]]:
     """Write table views; a folder's key may carry other stage suffixes than the clip's."""
-    rows: list[dict[str, Any]] = []
+    sorter = RangeSorter(_SORTED_VIEWS, by="sort_key", folder=work / "sort-views", edges=keys.edges(CLIPS_PER_RANGE))
     num_unlinked = 0
     for folder_key, pictures in _by_folder(release.views()):
         clip_ids = keys.find_by_stem(folder_key)
         source = next((picture.path for picture in pictures if picture.view_idx is None), None)
-        for picture in pictures:
-            if picture.view_idx is None or picture.class_name is None:
-                continue
-            num_unlinked += not clip_ids
-            rows.append(
-                {
-                    "clip_id": clip_ids[0] if clip_ids else None,
-                    "twin_clip_ids": clip_ids[1:],
-                    "view_idx": picture.view_idx,
-                    "class_id": classes.id_of(picture.class_name),
-                    "path": picture.path,
-                    "size_bytes": picture.size_bytes,
-                    "source_path": source,
-                    "folder_key": folder_key,
-                }
-            )
-    last = len(keys.by_key)
-    rows.sort(
-        key=lambda row: (row["clip_id"] if row["clip_id"] is not None else last, row["folder_key"], row["view_idx"])
-    )
+        views = sorted((picture.view_idx, picture) for picture in pictures if picture.view_idx is not None)
+        if not clip_ids:
+            num_unlinked += len(views)
+        rows = [
+            {
+                "sort_key": clip_ids[0] if clip_ids else keys.num_clips,
+                "clip_id": clip_ids[0] if clip_ids else None,
+                "twin_clip_ids": clip_ids[1:],
+                "view_idx": view_idx,
+                "class_id": classes.id_of(picture.class_name or ""),
+                "path": picture.path,
+                "size_bytes": picture.size_bytes,
+                "source_path": source,
+                "folder_key": folder_key,
+            }
+            for view_idx, picture in views
+        ]
+        sorter.add(pa.RecordBatch.from_pylist(rows, schema=_SORTED_VIEWS))
     with TableWriter(VIEWS, folder) as writer:
-        if rows:
-            writer.write_columns(**{field.name: [row[field.name] for row in rows] for field in VIEWS.arrow})
+        for table in sorter.sorted():
+            writer.write(table.select(VIEWS.arrow.names))
+    sorter.close()
     return writer, {"views_without_clip": num_unlinked}
 
 
@@ -246,17 +258,22 @@ def _by_folder(views: Iterable[ViewFile]) -> Iterator[tuple[str, list[ViewFile]]
         yield pending[0].clip_key, pending
 
 
-def write_plates(release: Release, folder: Path, keys: ClipKeys) -> tuple[TableWriter, dict[str, int]]:
+def write_plates(release: Release, work: Path, folder: Path, keys: ClipKeys) -> tuple[TableWriter, dict[str, int]]:
     """Write table backgrounds; of a plate without a part, the first clip of that key is meant."""
-    plates: list[PlateFile] = list(release.plates())
-    found = keys.find([plate.part for plate in plates], [plate.clip_key for plate in plates])
-    order = np.argsort(found, kind="stable")
-    rows = [(int(found[index]), plates[index]) for index in order if found[index] >= 0]
+    sorter = RangeSorter(_SORTED_PLATES, by="sort_key", folder=work / "sort-plates", edges=keys.edges(CLIPS_PER_RANGE))
+    num_unlinked = 0
+    plates = release.plates()
+    while batch := list(islice(plates, 8192)):
+        found = keys.find([plate.part for plate in batch], [plate.clip_key for plate in batch])
+        rows = [
+            {"sort_key": clip_id, "clip_id": clip_id, "path": plate.path, "size_bytes": plate.size_bytes}
+            for clip_id, plate in zip(found.tolist(), batch, strict=True)
+            if clip_id >= 0
+        ]
+        num_unlinked += len(batch) - len(rows)
+        sorter.add(pa.RecordBatch.from_pylist(rows, schema=_SORTED_PLATES))
     with TableWriter(BACKGROUNDS, folder) as writer:
-        if rows:
-            writer.write_columns(
-                clip_id=[clip_id for clip_id, _ in rows],
-                path=[plate.path for _, plate in rows],
-                size_bytes=[plate.size_bytes for _, plate in rows],
-            )
-    return writer, {"backgrounds_without_clip": len(plates) - len(rows)}
+        for table in sorter.sorted():
+            writer.write(table.select(BACKGROUNDS.arrow.names))
+    sorter.close()
+    return writer, {"backgrounds_without_clip": num_unlinked}

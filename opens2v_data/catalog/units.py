@@ -3,7 +3,9 @@
     units/<part>/<lo>-<hi>/clips.arrow       one row per clip: columns of clips and captions, hashes
                            subjects.arrow    one row per subject: `row` in clips.arrow, class as a unit-local number
                            masks.bin         the clips' blobs, back to back
-                           unit.json         what came of it; written last: a unit without it is done again
+                           unit.json         what came of it
+
+The folder is `<lo>-<hi>.<random>.tmp` until all of it is written: a unit whose folder has its name is whole.
 
 A unit knows nothing of the others: ids are given when the units are put together (`assemble.py`).
 """
@@ -14,6 +16,7 @@ import math
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 import msgspec
@@ -142,9 +145,10 @@ def run_unit(
     Returns:
         What came of it, as also written to `unit.json`.
     """
-    folder = work / plan.folder
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    # In a folder of its own until it is whole: another process may be at the same unit.
+    final = work / plan.folder
+    final.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(mkdtemp(prefix=f"{final.name}.", suffix=".tmp", dir=final.parent))
     huge = HugeObject(files, plan.path, record_type=RawRecord, decode_one=decode_record)
     quarantined: list[Quarantined] = []
     num_records = 0
@@ -182,9 +186,21 @@ def run_unit(
         quirks=dict(sorted(writer.quirks.items())),
         quarantined=quarantined,
     )
-    sync_folder(folder)
     write_atomically(folder / "unit.json", msgspec.json.encode(result))
+    sync_folder(folder)
+    _move(folder, final)
     return result
+
+
+def _move(folder: Path, final: Path) -> None:
+    """Give a finished unit its name; what another run left there, whole or not, is replaced."""
+    for _ in range(3):
+        try:
+            folder.rename(final)
+            break
+        except OSError:
+            shutil.rmtree(final, ignore_errors=True)
+    sync_folder(final.parent)
 
 
 class _UnitWriter:
