@@ -5,6 +5,9 @@
     subjects/<object id>_<class>.png          transparent; named …_box.png where the mask could not be used
     views/<number>_<class>.png                config nexus-gpt
     row.json                                  the whole row; written last: a folder without it is written again
+<folder>/pair-<pair id>/                      config nexus-cross
+    clip/  partner/                           each as above but for row.json; of the subjects only the pair's
+    row.json
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ from opens2v_loaders.cutouts import annotated_frame, cut_out
 from opens2v_loaders.outlines import draw_outlines
 
 ROW_FILE = "row.json"
+_CHANGED = re.compile(r"-[0-9a-f]{8}\Z")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +35,7 @@ class SavedRow:
 
     Attributes:
         folder: where it went.
-        is_saved: False when the row has no bytes at hand, or a video that does not decode; the folder then says why.
+        is_saved: False when the row has no bytes at hand, or a video that does not decode; the notes then say why.
         notes: what a reader of the folder should know, for example masks that could not be used.
     """
 
@@ -79,10 +83,11 @@ def save_row(
 
 def safe_name(name: str, *, max_length: int = 150) -> str:
     """Return a file name that stays in its folder on every system; different names stay different."""
-    plain = re.sub(r"[^\w.-]", "_", name, flags=re.ASCII).lstrip(".")
-    if plain == name and len(plain) <= max_length:
+    plain = re.sub(r"[^\w.-]", "_", name, flags=re.ASCII).strip(".")
+    # A name that ends like a changed one is changed too: it could be the one that another name is changed to.
+    if plain and plain == name and len(plain) <= max_length and not _CHANGED.search(plain):
         return plain
-    return f"{plain[: max_length - 9]}-{hashlib.sha256(name.encode('utf-8', 'replace')).hexdigest()[:8]}"
+    return f"{plain[: max_length - 9]}-{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
 
 
 def _save_triple(

@@ -56,6 +56,9 @@ from opens2v_data.release.records import RawRecord, decode_record
 UNIT_BYTES = CELL_BYTES
 """JSON bytes per unit of work: what a kill costs, and what one worker has in hand."""
 
+_DONE = "done"
+"""Marks a work folder whose catalog is finished once there is a manifest."""
+
 Progress = Callable[[str, int, int], None]
 """Called with the stage ("json", "videos", "tables", "pairs"), how much is done, and how much there is."""
 
@@ -124,13 +127,16 @@ def ingest(
     options = options or IngestOptions()
     json_files = release.json_files(options.json_glob)
     parts = release.video_parts()
-    others = _other_files(release)
-    if not options.force and (known := _complete(root, release, options, json_files, parts, others)) is not None:
-        return IngestResult(manifest=known, num_units=0, num_units_done_before=0, was_complete=True)
+    others = _other_files(release, parts)
     work = root / WORK_FOLDER
+    if not options.force and (known := _complete(root, release, options, json_files, parts, others)) is not None:
+        if (work / _DONE).exists():
+            _clear(work)
+        return IngestResult(manifest=known, num_units=0, num_units_done_before=0, was_complete=True)
+    plans = [plan for entry in json_files for plan in _plan(release.files, entry.path, options.unit_bytes)]
     work.mkdir(parents=True, exist_ok=True)
     with _locked(work, options.shard):
-        plans = [plan for entry in json_files for plan in _plan(release.files, entry.path, options.unit_bytes)]
+        (work / _DONE).unlink(missing_ok=True)
         index, count = options.shard or (0, 1)
         mine = plans[index::count]
         if options.force and not (work / "forced").exists():
@@ -154,12 +160,14 @@ def ingest(
         # Shares that end at the same moment both find all units done: one of them puts the tables together.
         with nullcontext() if options.shard is None else _locked(work, None):
             manifest, is_damaged = _put_together(release, root, work, options, finished, members, others, progress)
-            _finish(root, work, manifest)
             # The units of a release with a truncated file are kept: when the file is mended, only it is read again.
+            if not is_damaged:
+                (work / _DONE).touch()
+            _finish(root, work, manifest)
             if is_damaged:
                 (work / "forced").unlink(missing_ok=True)
             else:
-                shutil.rmtree(work, ignore_errors=True)
+                _clear(work)
     return IngestResult(manifest=manifest, num_units=len(plans), num_units_done_before=len(done_before))
 
 
@@ -171,8 +179,8 @@ def _plan(files: ReleaseFiles, path: str, unit_bytes: int) -> Iterator[UnitPlan]
             yield UnitPlan(path=path, file_size_bytes=size, lo=start + lo, hi=start + hi)
 
 
-def _other_files(release: Release) -> tuple[SourceFile, ...]:
-    """Return the files besides annotations and videos: pairs, clusters, views, plates; counted by folder where they are many."""
+def _other_files(release: Release, parts: Sequence[VideoPart]) -> tuple[SourceFile, ...]:
+    """Return the files besides annotations and tars: pairs, clusters, and by folder views, plates and unpacked videos."""
     files = [SourceFile(path=entry.path, size_bytes=entry.size_bytes) for entry in release.pair_files()]
     if (cluster := release.cluster_file()) is not None:
         files.append(SourceFile(path=cluster.path, size_bytes=cluster.size_bytes))
@@ -180,6 +188,10 @@ def _other_files(release: Release) -> tuple[SourceFile, ...]:
         total = sum(picture.size_bytes for picture in pictures)
         if total:
             files.append(SourceFile(path=folder, size_bytes=total))
+    for part in parts:
+        if part.layout == "files":
+            total = sum(file.size_bytes for file in part.files)
+            files.append(SourceFile(path=f"Videos/{part.name}/", size_bytes=total))
     return tuple(files)
 
 
@@ -451,3 +463,13 @@ def _finish(root: Path, work: Path, manifest: Manifest) -> None:
     manifests.save(manifest, root)
     sync_folder(root)
     folder.rmdir()
+
+
+def _clear(work: Path) -> None:
+    """Remove the work folder of a finished catalog, its mark last: what a kill leaves, the next run clears."""
+    for path in [*work.iterdir()]:
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.name != _DONE:
+            path.unlink(missing_ok=True)
+    shutil.rmtree(work, ignore_errors=True)

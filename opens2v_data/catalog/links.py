@@ -222,7 +222,7 @@ def write_views(
     for folder_key, pictures in _by_folder(release.views()):
         clip_ids = keys.find_by_stem(folder_key)
         source = next((picture.path for picture in pictures if picture.view_idx is None), None)
-        views = sorted((picture.view_idx, picture) for picture in pictures if picture.view_idx is not None)
+        views = [(picture.view_idx, picture) for picture in pictures if picture.view_idx is not None]
         if not clip_ids:
             num_unlinked += len(views)
         rows = [
@@ -237,7 +237,7 @@ def write_views(
                 "source_path": source,
                 "folder_key": folder_key,
             }
-            for view_idx, picture in views
+            for view_idx, picture in sorted(views, key=lambda view: view[0])
         ]
         sorter.add(pa.RecordBatch.from_pylist(rows, schema=_SORTED_VIEWS))
     with TableWriter(VIEWS, folder) as writer:

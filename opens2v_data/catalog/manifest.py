@@ -160,6 +160,11 @@ def write_atomically(path: Path, data: bytes) -> None:
     temporary.replace(path)
 
 
+def sync_file(path: Path) -> None:
+    """Make a file's bytes last: what says that they are there must not come to disk before them."""
+    sync_folder(path)
+
+
 def sync_folder(path: Path) -> None:
     """Make renames in a folder last."""
     descriptor = os.open(path, os.O_RDONLY)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import islice
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from opens2v_data.archive import LocalStore, Member, MemberScan, Part, PartIndex, Piece, Store, index_files
 from opens2v_data.catalog.hashing import key_hashes
-from opens2v_data.catalog.manifest import SourceFile, SourcePart, write_atomically
+from opens2v_data.catalog.manifest import SourceFile, SourcePart, sync_file, write_atomically
 from opens2v_data.catalog.schemas import MEMBERS
 from opens2v_data.errors import TarFormatError
 from opens2v_data.release.layout import VideoPart
@@ -96,6 +96,7 @@ def index_part_to(
         truncated_at=truncated_at,
     )
     indexed = IndexedPart(source=source, files=_files(part))
+    sync_file(folder / f"{part.name}.arrow")
     write_atomically(folder / f"{part.name}.json", msgspec.json.encode(indexed))
     return indexed
 
@@ -118,31 +119,27 @@ class MemberNames:
     """Finds the member a record's path means, by hashes of names: a record names a file relative to the part's extracted
     tar, whose members carry a folder or two in front.
 
-    Tried in this order: the path itself, the path below a folder named like the part, the member's name without its first
-    folder, and the bare file name where only one member of the part has it. A name that stands twice in a tar means the last,
-    as when it is unpacked.
+    Tried in this order: the path itself, the path below a folder named like the part, and where only one member of the part
+    fits, the member's name without its first folder and the bare file name. A name that stands twice in a tar means the
+    last, as when it is unpacked.
     """
 
     def __init__(self, table: pa.Table, part: str, first_member_id: int) -> None:
-        names: list[str] = table.column("name").to_pylist()
+        last = {name: member_id for member_id, name in enumerate(table.column("name").to_pylist(), start=first_member_id)}
+        ids = np.fromiter(last.values(), np.int64, len(last))
         self._part = part
-        ids = np.arange(len(names), dtype=np.int64) + first_member_id
-        self._maps = [
-            _sorted_map(key_hashes(names), ids),
-            _sorted_map(key_hashes(name.split("/", 1)[-1] for name in names), ids),
-        ]
-        tails, ids = _sorted_map(key_hashes(name.rsplit("/", 1)[-1] for name in names), ids)
-        _, index, counts = np.unique(tails, return_index=True, return_counts=True)
-        self._tails = tails[index[counts == 1]], ids[index[counts == 1]]
+        self._whole = _unambiguous(last, ids)
+        self._below_first = _unambiguous((name.split("/", 1)[-1] for name in last), ids)
+        self._tails = _unambiguous((name.rsplit("/", 1)[-1] for name in last), ids)
 
     def find(self, paths: list[str | None]) -> np.ndarray:
         """Return the member id per path, `(N,) int64`, -1 where none fits or the path leaves its folder."""
         usable = ["" if path is None or escapes(path) else path.removeprefix("./") for path in paths]
         found = np.full(len(paths), -1, np.int64)
         lookups = [
-            (key_hashes(usable), self._maps[0]),
-            (key_hashes(f"{self._part}/{path}" for path in usable), self._maps[0]),
-            (key_hashes(usable), self._maps[1]),
+            (key_hashes(usable), self._whole),
+            (key_hashes(f"{self._part}/{path}" for path in usable), self._whole),
+            (key_hashes(usable), self._below_first),
             (key_hashes(path.rsplit("/", 1)[-1] for path in usable), self._tails),
         ]
         empty = np.array([not path for path in usable], bool)
@@ -150,9 +147,8 @@ class MemberNames:
             open_ = (found < 0) & ~empty
             if not len(keys) or not open_.any():
                 continue
-            # side="right" - 1: of equal names the last.
-            at = np.searchsorted(keys, hashes, side="right") - 1
-            hit = open_ & (at >= 0) & (keys[at] == hashes)
+            at = np.minimum(np.searchsorted(keys, hashes), len(keys) - 1)
+            hit = open_ & (keys[at] == hashes)
             found[hit] = ids[at[hit]]
         return found
 
@@ -163,9 +159,10 @@ def read_members(work: Path, name: str) -> pa.Table:
         return pa.ipc.open_file(source).read_all()
 
 
-def _sorted_map(keys: np.ndarray, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    order = np.argsort(keys, kind="stable")
-    return keys[order], ids[order]
+def _unambiguous(names: Iterable[str], ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the sorted hashes of the names that stand once, and their ids."""
+    keys, index, counts = np.unique(key_hashes(names), return_index=True, return_counts=True)
+    return keys[counts == 1], ids[index[counts == 1]]
 
 
 def _files(part: VideoPart) -> tuple[SourceFile, ...]:

@@ -24,7 +24,7 @@ import numpy as np
 import pyarrow as pa
 
 from opens2v_data.catalog.hashing import key_hashes
-from opens2v_data.catalog.manifest import sync_folder, write_atomically
+from opens2v_data.catalog.manifest import sync_file, sync_folder, write_atomically
 from opens2v_data.catalog.masks import pack_masks
 from opens2v_data.catalog.schemas import CAPTIONS, CLIPS, SCHEMA_VERSION, SUBJECTS
 from opens2v_data.catalog.writer import HashingFile
@@ -211,6 +211,7 @@ class _UnitWriter:
         self.num_subjects = 0
         self.classes: dict[str, int] = {}
         self.quirks: dict[str, int] = {}
+        self._folder = folder
         self.masks = HashingFile(folder / MASKS_FILE)
         self._files = {name: pa.OSFile(str(folder / name), "wb") for name in ("clips.arrow", "subjects.arrow")}
         self._clips = pa.ipc.new_file(self._files["clips.arrow"], UNIT_CLIPS)
@@ -225,8 +226,9 @@ class _UnitWriter:
         self._flush()
         self._clips.close()
         self._subjects.close()
-        for file in self._files.values():
+        for name, file in self._files.items():
             file.close()
+            sync_file(self._folder / name)
         self.masks.close()
 
     def add(self, clip: ClipRecord, offset: int) -> None:

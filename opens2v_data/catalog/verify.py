@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import pyarrow.parquet as pq
 
 from opens2v_data.archive import LocalStore, PartReader, starts_like_mp4
 from opens2v_data.catalog.catalog import Catalog
-from opens2v_data.catalog.manifest import CatalogFile
+from opens2v_data.catalog.manifest import WORK_FOLDER, CatalogFile, digest_of
 from opens2v_data.catalog.masks import blob_file
 from opens2v_data.catalog.members import restore_part
 from opens2v_data.catalog.schemas import TABLES
@@ -65,12 +66,23 @@ def verify(
         One check after another, good or bad.
     """
     report = progress or (lambda stage, done, total: None)
-    yield from _check_files(catalog, report)
-    yield from _check_rows(catalog)
-    yield from _check_links(catalog)
-    yield _check_accounts(catalog)
+    is_sound = True
+    for check in chain(_check_files(catalog, report), _check_rows(catalog)):
+        yield check
+        is_sound &= check.is_ok
+    yield _check_strays(catalog)
+    if is_sound:
+        yield from _check_links(catalog)
+        yield _check_accounts(catalog)
+    else:
+        # What damaged bytes link to says nothing.
+        yield Check(name="links between tables", problems=("not checked, since the files themselves are damaged",))
     if release is not None:
-        yield from _check_release(catalog, Path(release), recount, report)
+        yield _check_sizes(catalog, LocalFiles(release))
+        if is_sound:
+            yield _check_members(catalog, LocalStore(release), report)
+        if recount:
+            yield _check_records(catalog, LocalFiles(release), report)
 
 
 def _check_files(catalog: Catalog, report: Progress) -> Iterator[Check]:
@@ -87,11 +99,21 @@ def _check_files(catalog: Catalog, report: Progress) -> Iterator[Check]:
                 report("checksums", done, total)
         if digest.hexdigest() != file.sha256:
             problems.append(f"{file.path}: expected SHA-256 {file.sha256}, found {digest.hexdigest()}; copy it again")
+    if digest_of(catalog.manifest.tables, catalog.manifest.files) != catalog.digest:
+        problems.append("manifest.json: its digest is not that of its files' checksums; copy it again")
     yield Check(name="checksums", problems=tuple(problems), note=f"{len(files)} files, {total} bytes")
-    known = {file.path for file in files} | {"manifest.json"}
+
+
+def _check_strays(catalog: Catalog) -> Check:
+    known = {file.path for file in (*catalog.manifest.tables.values(), *catalog.manifest.files)}
     present = {path.relative_to(catalog.root).as_posix() for path in catalog.root.rglob("*") if path.is_file()}
-    strange = sorted(path for path in present - known if path.endswith((".tmp", ".parquet", ".bin")))
-    yield Check(name="no stray files", problems=_some(strange, "{} is no file of this catalog; it can be deleted"))
+    # The work folder is kept on purpose while a JSON file of the release is cut off.
+    strange = sorted(
+        path
+        for path in present - known
+        if path.endswith((".tmp", ".parquet", ".bin")) and not path.startswith(f"{WORK_FOLDER}/")
+    )
+    return Check(name="no stray files", problems=_some(strange, "{} is no file of this catalog; it can be deleted"))
 
 
 def _check_rows(catalog: Catalog) -> Iterator[Check]:
@@ -106,7 +128,7 @@ def _check_rows(catalog: Catalog) -> Iterator[Check]:
                 groups = [table.metadata.row_group(index).num_rows for index in range(table.metadata.num_row_groups)]
                 if not table.schema_arrow.equals(schema.arrow):
                     problems.append(f"{file.path}: other columns than {schema.name} has in this version")
-        except (pa.ArrowInvalid, OSError) as error:
+        except (pa.ArrowException, OSError) as error:
             problems.append(f"{file.path} cannot be opened as parquet: {error}")
             continue
         recorded = [group.rows for group in file.row_groups]
@@ -144,10 +166,12 @@ def _check_links(catalog: Catalog) -> Iterator[Check]:
     last = -1
     for batch in _batches(catalog, "subjects", ["clip_id", "class_id"]):
         ids = _ints(batch, "clip_id")
-        expect((ids >= 0) & (ids < num["clips"]), "subjects.clip_id points at no clip")
+        is_clip = (ids >= 0) & (ids < num["clips"])
+        expect(is_clip, "subjects.clip_id points at no clip")
         expect(np.diff(ids, prepend=last) >= 0, "subjects is not in order of clip_id")
-        expect(_ints(batch, "class_id") < num["classes"], "subjects.class_id points at no class")
-        seen += np.bincount(ids, minlength=num["clips"])[: num["clips"]]
+        class_ids = _ints(batch, "class_id")
+        expect((class_ids >= 0) & (class_ids < num["classes"]), "subjects.class_id points at no class")
+        seen += np.bincount(ids[is_clip], minlength=num["clips"])
         last = int(ids[-1])
     expect(seen == num_subjects, "clips.num_subjects is not the number of rows in subjects")
     expect(num["class_index"] == num["subjects"], "class_index has another number of rows than subjects")
@@ -177,7 +201,7 @@ def _check_locations(catalog: Catalog) -> Check:
     problems: list[str] = []
     for batch in _batches(catalog, "locations", ["member_id", "part", "name", "offset", "size_bytes"]):
         ids = _ints(batch, "member_id")
-        if (ids >= members.num_rows).any():
+        if ((ids < 0) | (ids >= members.num_rows)).any():
             problems.append("locations.member_id points at no member")
             continue
         expected = members.take(pa.array(ids))
@@ -197,11 +221,11 @@ def _check_masks(catalog: Catalog, num_masks: np.ndarray) -> Check:
         for file_idx, offset, size in zip(
             *(batch.column(name).to_pylist() for name in ("file_idx", "offset", "size_bytes")), strict=True
         ):
-            if offset + size > sizes.get(blob_file(file_idx), 0):
-                problems.append(f"a blob at {offset} of {size} bytes lies behind the end of {blob_file(file_idx)}")
+            if min(offset, size) < 0 or offset + size > sizes.get(blob_file(file_idx), 0):
+                problems.append(f"a blob at {offset} of {size} bytes lies outside {blob_file(file_idx)}")
         ids = _ints(batch, "clip_id")
-        if problems:
-            break
+        if problems or ((ids < 0) | (ids >= len(found))).any():
+            break  # a clip that is not there is reported with the links
         for start in range(0, len(ids), 256):
             try:
                 for clip_id, masks in catalog.read_masks(ids[start : start + 256]).items():
@@ -240,8 +264,7 @@ def _check_accounts(catalog: Catalog) -> Check:
     return Check(name="records = rows + quarantined", problems=tuple(problems), note=f"{total} records")
 
 
-def _check_release(catalog: Catalog, root: Path, recount: bool, report: Progress) -> Iterator[Check]:
-    files = LocalFiles(root)
+def _check_sizes(catalog: Catalog, files: LocalFiles) -> Check:
     source = catalog.manifest.source
     problems: list[str] = []
     expected = [*source.json_files, *(piece for part in source.parts for piece in part.pieces)]
@@ -251,23 +274,29 @@ def _check_release(catalog: Catalog, root: Path, recount: bool, report: Progress
                 problems.append(f"{file.path}: expected {file.size_bytes} bytes, found {size}")
         except ReleaseError as error:
             problems.append(str(error))
-    yield Check(name="files of the release", problems=_some(problems), note=f"{len(expected)} files")
-    yield _check_members(catalog, LocalStore(root), report)
-    if recount:
-        problems = []
-        total = sum(file.size_bytes for file in source.json_files)
-        done = 0
+    return Check(name="files of the release", problems=_some(problems), note=f"{len(expected)} files")
 
-        def add(count: int) -> None:
-            nonlocal done
-            done += count
-            report("recount", done, total)
 
-        for file in source.json_files:
+def _check_records(catalog: Catalog, files: LocalFiles, report: Progress) -> Check:
+    json_files = catalog.manifest.source.json_files
+    problems: list[str] = []
+    total = sum(file.size_bytes for file in json_files)
+    done = 0
+
+    def add(count: int) -> None:
+        nonlocal done
+        done += count
+        report("recount", done, total)
+
+    for file in json_files:
+        try:
             count = count_records(files, file.path, add)
-            if count != file.num_records:
-                problems.append(f"{file.path}: {count} records by a second count, {file.num_records} in the catalog")
-        yield Check(name="records counted again", problems=tuple(problems), note=f"{len(source.json_files)} files")
+        except ReleaseError as error:
+            problems.append(str(error))
+            continue
+        if count != file.num_records:
+            problems.append(f"{file.path}: {count} records by a second count, {file.num_records} in the catalog")
+    return Check(name="records counted again", problems=tuple(problems), note=f"{len(json_files)} files")
 
 
 def _check_members(catalog: Catalog, store: LocalStore, report: Progress) -> Check:
@@ -282,7 +311,10 @@ def _check_members(catalog: Catalog, store: LocalStore, report: Progress) -> Che
             if row["member_id"] == last:
                 continue
             last = row["member_id"]
-            reader = readers[row["part"]]
+            reader = readers.get(row["part"])
+            if reader is None:
+                problems.append(f"clip {row['clip_id']}: part {row['part']} is none of {sorted(readers)}")
+                continue
             try:
                 head = _head(reader, row["name"], row["offset"], row["size_bytes"])
             except ArchiveError as error:

@@ -1,7 +1,7 @@
 """The command line `opens2v`: parses and prints; all work is the library's.
 
-Exit codes: 0 done; 1 the data or the catalog is at fault (the message says what to do); 2 the command line is; 3 ingest finished
-but a file of the release is cut off; 130 interrupted.
+Exit codes: 0 done; 1 the data, the catalog or the disk is at fault (the message says what to do); 2 the command line is;
+3 ingest finished but a file of the release is cut off; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import textwrap
 from collections.abc import Sequence
 
 from opens2v_data.cli import contact_sheet, demo_release, info, ingest, stream, use, verify
@@ -38,7 +39,7 @@ def build_parser() -> argparse.ArgumentParser:
         command = commands.add_parser(
             module.NAME,
             help=module.HELP,
-            description=f"{module.HELP[0].upper()}{module.HELP[1:]}.{module.DETAILS}",
+            description=textwrap.fill(f"{module.HELP[0].upper()}{module.HELP[1:]}.{module.DETAILS}", 100),
             epilog=f"example:\n  {module.EXAMPLE}",
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
@@ -50,8 +51,12 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code."""
     arguments = build_parser().parse_args(argv)
+    code = 0
     try:
-        return arguments.run(arguments)
+        code = arguments.run(arguments)
+        # Here and not when Python ends, where a reader that is gone would be reported as an error.
+        sys.stdout.flush()
+        return code
     except Opens2vError as error:
         note(f"error: {error}")
         return 1
@@ -64,4 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         # `opens2v stream … | head`: the reader has enough.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return code
+    except OSError as error:
+        note(f"error: {error}")
+        return 1

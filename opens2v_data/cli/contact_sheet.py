@@ -47,6 +47,9 @@ def run(arguments: argparse.Namespace) -> int:
         TripleItem(triple=triple, video_bytes=read(triple.clip))
         for triple in dataset.triples(arguments.where, limit=arguments.limit)
     ]
+    if not items:
+        note("no row fits; `opens2v info` shows what there is")
+        return 1
     # One pair that can teach something: not the same picture twice, both classes alike.
     for where in ("image_similarity < 0.97 AND class_id = partner_class_id AND object_id IS NOT NULL", None):
         pair = next(dataset.pairs(where, limit=1), None)
@@ -57,9 +60,6 @@ def run(arguments: argparse.Namespace) -> int:
         view = triple.views[0]
         png = dataset.media.read_file(view.path)
         items.append(ViewItem(triple=triple, view=view, png_bytes=png, video_bytes=read(triple.clip)))
-    if not items:
-        note("no row fits; `opens2v info` shows what there is")
-        return 1
     contact_sheet(items, path=arguments.output)
     if not arguments.quiet:
         note(f"wrote {arguments.output}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any
@@ -26,12 +26,12 @@ def print_json_line(value: Any) -> None:
     print(json.dumps(value, ensure_ascii=False), flush=True)
 
 
-def print_table(rows: Iterable[Sequence[object]], *, header: Sequence[str] | None = None) -> None:
+def print_table(rows: Sequence[Sequence[object]], *, header: Sequence[str] | None = None) -> None:
     """Print columns, numbers to the right."""
     cells = [[_cell(value) for value in row] for row in rows]
-    is_number = (
-        [all(isinstance(value, int | float) for value in column) for column in zip(*rows, strict=True)] if rows else []
-    )
+    is_number = [
+        all(isinstance(value, int | float) or value == "" for value in column) for column in zip(*rows, strict=True)
+    ]
     lines = ([list(header)] if header else []) + cells
     widths = [max(len(line[index]) for line in lines) for index in range(len(lines[0]))] if lines else []
     for line in lines:
@@ -57,7 +57,7 @@ def _cell(value: object) -> str:
 
 
 class ProgressBars(AbstractContextManager["ProgressBars"]):
-    """One bar per stage, on stderr; nothing with --quiet or when stderr is no terminal and `force` is not set.
+    """One bar per stage, on stderr; nothing with --quiet or when stderr is no terminal.
 
     Call it with a stage's name, how much is done, and how much there is.
     """

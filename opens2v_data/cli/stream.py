@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -121,7 +122,7 @@ def _save(dataset: Any, rows: Any, arguments: argparse.Namespace) -> int:
         if arguments.json:
             print_json_line({"folder": str(result.folder), "saved": result.is_saved, "notes": list(result.notes)})
         elif result.notes and not arguments.quiet:
-            tqdm.write(f"{result.folder.name}: {'; '.join(result.notes)}", file=__import__("sys").stderr)
+            tqdm.write(f"{result.folder.name}: {'; '.join(result.notes)}", file=sys.stderr)
     if not arguments.quiet:
         note(f"{saved + skipped} rows = {saved} saved + {skipped} skipped, in {folder}")
     return 0

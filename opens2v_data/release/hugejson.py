@@ -48,8 +48,8 @@ _SPACE = b" \t\r\n"
 _BOM = b"\xef\xbb\xbf"
 _TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\]"]', re.DOTALL)
 """A string, a bracket, or the quote of a string that does not end in the range."""
-_HEAD = re.compile(
-    rb'(?P<open>\{\s*)(?P<key>"(?:[^"\\]|\\.)*")\s*:\s*(?P<opener>\[\s*\{|\{)\s*(?P<first>"(?:[^"\\]|\\.)*")\s*:',
+_OPENING = re.compile(
+    rb'"(?:[^"\\]|\\.)*"\s*:\s*(?P<opener>\[\s*\{|\{)\s*(?P<first>"(?:[^"\\]|\\.)*")\s*:',
     re.DOTALL,
 )
 
@@ -142,20 +142,15 @@ class HugeObject(Generic[R]):
         start = len(_BOM) if head.startswith(_BOM) else 0
         body = head[start:].lstrip(_SPACE)
         self._body = len(head) - len(body)
-        self.shape: Shape | None = None
-        if match := _HEAD.match(body):
-            self.shape = Shape(opener=re.sub(rb"\s", b"", match["opener"]), first=match["first"])
-            self.first_record = self._body + match.start("key")
-        elif not body.startswith(b"{"):
+        if not body.startswith(b"{"):
             raise ReleaseError(
                 f'expected one JSON object {{"clip_key": {{…}}, …}} in {path}, found {head[:40]!r} at byte {self._body}; '
                 "is this an annotation file?"
             )
-        else:
-            # Empty, or a first record of another kind: the whole file is one region, read record by record.
-            self.first_record = (
-                self._body + len(body) - len(body[1:].lstrip(_SPACE)) if len(body) > 1 else self.size_bytes
-            )
+        first = len(body) - len(body[1:].lstrip(_SPACE))
+        self.first_record = self._body + first if len(body) > 1 else self.size_bytes
+        # None: the file is empty, or all of it of another kind; it is one region, read record by record.
+        self.shape = _shape(body, first)
 
     def resync(self, offset: int) -> int:
         """Return the offset of the first record that starts at or after `offset`; the file's size when none does."""
@@ -364,6 +359,16 @@ class HugeObject(Generic[R]):
         buffer = bytearray(max(0, min(length, self.size_bytes - offset)))
         got = self._files.readinto(self.path, offset, memoryview(buffer))
         return bytes(buffer[:got])
+
+
+def _shape(head: bytes, first: int) -> Shape | None:
+    """Learn how records open from the first one; where that is empty or no object, from the first that is."""
+    match = _OPENING.match(head, first)
+    if match is None:
+        members, rest = scan_members(head, first)
+        starts = (*(member.key_lo for member in members), rest)
+        match = next((found for start in starts if (found := _OPENING.match(head, start))), None)
+    return Shape(opener=re.sub(rb"\s", b"", match["opener"]), first=match["first"]) if match is not None else None
 
 
 def split_bytes(size_bytes: int, unit_bytes: int) -> list[tuple[int, int]]:

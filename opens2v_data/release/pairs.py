@@ -10,9 +10,11 @@ from collections.abc import Iterator
 
 import msgspec
 
+from opens2v_data.errors import ReleaseError
 from opens2v_data.release.files import ReleaseFiles
 from opens2v_data.release.hugejson import BadRegion, HugeObject
 from opens2v_data.release.lenient import parse_leniently
+from opens2v_data.release.records import FLOAT32_MAX, INT32_MAX, INT16_MAX
 
 SMALL_FILE_BYTES = 64 << 20
 """A file that is a list (one cluster's pairs) is read whole; none is near this."""
@@ -69,7 +71,13 @@ def read_pairs(files: ReleaseFiles, path: str) -> Iterator[PairBatch]:
     if bytes(head[:count]).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"["):
         yield _read_list(files, path)
         return
-    huge = HugeObject(files, path, record_type=list[RawPair], decode_one=_decode_list)
+    try:
+        huge = HugeObject(files, path, record_type=list[RawPair], decode_one=_decode_list)
+    except ReleaseError as error:
+        # One cluster's file, say of a download cut short, must not keep the catalog from being made.
+        size = files.size(path)
+        yield PairBatch([], [BadRegion(offset=0, length=size, key=None, reason=f"no pairs: {error}")], size)
+        return
     for batch in huge.read():
         bad = list(batch.bad)
         pairs: list[PairRecord] = []
@@ -106,7 +114,7 @@ def normalise_pair(raw: RawPair) -> PairRecord:
     """Make one shape of both forms.
 
     Raises:
-        ValueError: a class id that is no small number.
+        ValueError: a class id that is no small number, or a frame index out of range.
     """
     part, key = _split(raw.cur_id)
     partner_part, partner_key = _split(raw.aft_id)
@@ -121,10 +129,10 @@ def normalise_pair(raw: RawPair) -> PairRecord:
         _object_id(raw.aft_class_id),
         raw.cur_class_name,
         raw.aft_class_name,
-        raw.text_similarity,
-        raw.image_similarity,
-        raw.cur_frame_idx,
-        raw.aft_frame_idx,
+        _score(raw.text_similarity),
+        _score(raw.image_similarity),
+        _frame(raw.cur_frame_idx),
+        _frame(raw.aft_frame_idx),
     )
 
 
@@ -137,15 +145,26 @@ def _object_id(value: str | int | None) -> int | None:
     if value is None or value == "":
         return None
     number = int(value)
-    if not 0 <= number <= 32767:
-        raise ValueError(f"expected a class id from 0 to 32767, found {value!r}")
+    if not 0 <= number <= INT16_MAX:
+        raise ValueError(f"expected a class id from 0 to {INT16_MAX}, found {value!r}")
     return number
+
+
+def _score(value: float | None) -> float | None:
+    # NaN written as a string comes as a float that is none; a float32 holds no larger ones.
+    return value if value is not None and abs(value) <= FLOAT32_MAX else None
+
+
+def _frame(value: int | None) -> int | None:
+    if value is not None and not -1 <= value <= INT32_MAX:
+        raise ValueError(f"expected a frame index of 0 or more, found {value}")
+    return value
 
 
 def _decode_list(value: bytes) -> tuple[list[RawPair], list[str]]:
     try:
         return _strict.decode(value), []
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         try:
             tree, quirks = parse_leniently(value)
             return msgspec.convert(tree, list[RawPair], strict=False), quirks

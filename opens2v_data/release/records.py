@@ -22,9 +22,8 @@ Upstream's variants and what becomes of them (each has a test in `tests/release/
 
 from __future__ import annotations
 
-import math
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -32,6 +31,10 @@ from opens2v_data.release.lenient import parse_leniently
 
 INT16_MAX = 2**15 - 1
 INT32_MAX = 2**31 - 1
+FLOAT32_MAX = 3.4028234663852886e38
+
+Number = Annotated[float, msgspec.Meta(ge=-FLOAT32_MAX, le=FLOAT32_MAX)]
+"""A number that the tables can hold; others go the lenient way, where they become null."""
 
 CAPTION_FIELDS = ("face_cap_qwen", "face_cap_glm", "face_cap_Aria", "cap")
 """Where a caption can stand, in the order it is looked for."""
@@ -49,12 +52,12 @@ class RawMetadata(msgspec.Struct, gc=False):
     cut: list[int] | None = None
     crop: list[int] | None = None
     face_cut: list[int] | None = None
-    fps: float | None = None
+    fps: Number | None = None
     num_frames: int | None = None
     resolution: RawResolution | None = None
-    tech: float | None = None
-    motion: float | None = None
-    aesthetic: float | None = None
+    tech: Number | None = None
+    motion: Number | None = None
+    aesthetic: Number | None = None
     face_cap_qwen: str | list[str | None] | None = None
     face_cap_glm: str | list[str | None] | None = None
     face_cap_Aria: str | list[str | None] | None = None
@@ -70,9 +73,9 @@ class RawTags(msgspec.Struct, gc=False):
 
 class RawBox(msgspec.Struct, gc=False):
     class_name: str | None = None
-    bbox: list[float | None] | None = None
-    gme_score: float | None = None
-    aes_score: float | None = None
+    bbox: list[Number | None] | None = None
+    gme_score: Number | None = None
+    aes_score: Number | None = None
 
 
 class RawFrame(msgspec.Struct, gc=False):
@@ -81,8 +84,8 @@ class RawFrame(msgspec.Struct, gc=False):
     box_format: str | None = None
     img_width: int | None = None
     img_height: int | None = None
-    foreground_ase_score: float | None = None
-    background_ase_score: float | None = None
+    foreground_ase_score: Number | None = None
+    background_ase_score: Number | None = None
 
 
 class RawClass(msgspec.Struct, gc=False):
@@ -92,7 +95,7 @@ class RawClass(msgspec.Struct, gc=False):
 class RawMask(msgspec.Struct, gc=False):
     size: tuple[int, int] | None = None
     counts: str | None = None
-    score: list[float | None] | float | None = None
+    score: list[Number | None] | Number | None = None
 
 
 class RawAnnotation(msgspec.Struct, gc=False):
@@ -187,7 +190,7 @@ def decode_record(value: bytes | memoryview) -> tuple[RawRecord, list[str]]:
     """
     try:
         return _strict.decode(value), []
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return _decode_leniently(bytes(value))
 
 
@@ -197,24 +200,35 @@ def _decode_leniently(value: bytes) -> tuple[RawRecord, list[str]]:
     except ValueError as error:
         raise RecordError(f"not JSON: {_short(error)}") from error
     try:
-        record = msgspec.convert(tree, RawRecord, strict=False)
-    except msgspec.ValidationError as error:
+        record = msgspec.convert(_finite(tree, quirks), RawRecord, strict=False)
+    except (msgspec.ValidationError, RecursionError) as error:
         raise RecordError(f"unexpected shape: {_short(error)}") from error
-    _finite(record, quirks)
     return record, list(dict.fromkeys(quirks))
 
 
-def _finite(record: RawRecord, quirks: list[str]) -> None:
-    """Make None of numbers written as "NaN" or "Infinity" strings, which msgspec converts to floats that are neither."""
-    frame = record.annotation.ann_frame_data if record.annotation is not None else None
-    for struct in (record.metadata, frame, *((frame.annotations or ()) if frame is not None else ())):
-        if struct is None:
-            continue
-        for name in struct.__struct_fields__:
-            value = getattr(struct, name)
-            if isinstance(value, float) and not math.isfinite(value):
-                setattr(struct, name, None)
-                quirks.append("nan")
+_NUMBERS = {
+    *("fps", "tech", "motion", "aesthetic", "bbox", "gme_score", "aes_score", "score"),
+    *("foreground_ase_score", "background_ase_score"),
+}
+
+
+def _finite(node: Any, quirks: list[str], *, is_number: bool = False) -> Any:
+    """Make None of numbers that are none: written as "NaN" or "Infinity" strings, or too large for float32."""
+    if isinstance(node, dict):
+        return {key: _finite(value, quirks, is_number=key in _NUMBERS) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_finite(value, quirks, is_number=is_number) for value in node]
+    if is_number and isinstance(node, (str, int, float)):
+        try:
+            is_finite = abs(float(node)) <= FLOAT32_MAX
+        except OverflowError:
+            is_finite = False
+        except ValueError:
+            return node
+        if not is_finite:
+            quirks.append("nan")
+            return None
+    return node
 
 
 def normalise(key: str, raw: RawRecord, quirks: list[str] | None = None) -> ClipRecord:
@@ -351,7 +365,8 @@ def _masks(annotation: RawAnnotation, quirks: list[str]) -> list[MaskRecord]:
 
 
 def _small_number(text: str, limit: int) -> int | None:
-    return number if text.isascii() and text.isdigit() and (number := int(text)) <= limit else None
+    is_short = len(text) <= 10 and text.isascii() and text.isdigit()
+    return number if is_short and (number := int(text)) <= limit else None
 
 
 def _subjects(
@@ -367,6 +382,8 @@ def _subjects(
     width, height = frame_size
     subjects: list[SubjectRecord] = []
     boxes = frame.annotations if frame is not None and frame.annotations is not None else []
+    if len(boxes) > INT16_MAX:
+        raise RecordError(f"unexpected shape: {len(boxes)} annotations, expected at most {INT16_MAX}")
     for object_id, box in enumerate(boxes, start=1):
         mask = mask_of.pop(object_id, None)
         bbox: list[Any] | None = box.bbox
@@ -398,6 +415,8 @@ def _subjects(
             if object_id is not None and object_id not in known:
                 quirks.append("class-without-box")
                 subjects.append(SubjectRecord(object_id, _mapped_name(names, object_id), None, None, None, None))
+    if len(subjects) > len(boxes):
+        subjects.sort(key=lambda subject: subject.object_id)
     return subjects
 
 
