@@ -128,7 +128,7 @@ def _check_rows(catalog: Catalog) -> Iterator[Check]:
                 groups = [table.metadata.row_group(index).num_rows for index in range(table.metadata.num_row_groups)]
                 if not table.schema_arrow.equals(schema.arrow):
                     problems.append(f"{file.path}: other columns than {schema.name} has in this version")
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, ValueError) as error:
             problems.append(f"{file.path} cannot be opened as parquet: {error}")
             continue
         recorded = [group.rows for group in file.row_groups]

@@ -1,0 +1,58 @@
+"""Releases and catalogs that tests of any room may ask for; each is made once a session and only read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from opens2v_data.sample import SampleFacts
+
+REAL_RELEASE = Path(__file__).parents[2] / "shared" / "upstream_sample" / "release"
+
+
+@pytest.fixture(scope="session")
+def sample_facts(tmp_path_factory: pytest.TempPathFactory) -> SampleFacts:
+    """The truth about the generated release of seed 0, which is written to `sample_facts.root`."""
+    pytest.importorskip("av", reason="the generated release encodes its videos with PyAV")
+    pytest.importorskip("PIL", reason="the generated release draws with Pillow")
+    from opens2v_data.sample import write_sample_release
+
+    return write_sample_release(tmp_path_factory.mktemp("sample") / "release")
+
+
+@pytest.fixture(scope="session")
+def sample_release(sample_facts: SampleFacts) -> Path:
+    """The generated release of seed 0."""
+    return sample_facts.root
+
+
+@pytest.fixture(scope="session")
+def sample_catalog(sample_release: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A catalog of the generated release."""
+    return _ingested(sample_release, tmp_path_factory.mktemp("sample-catalog") / "opens2v-5m")
+
+
+@pytest.fixture(scope="session")
+def real_release() -> Path:
+    """A real piece of upstream's release, which lies beside the checkout and is not part of it."""
+    if not REAL_RELEASE.is_dir():
+        pytest.skip("the real piece of the upstream release (../shared/upstream_sample/release) is not on this machine")
+    return REAL_RELEASE
+
+
+@pytest.fixture(scope="session")
+def real_catalog(real_release: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A catalog of the real piece."""
+    return _ingested(real_release, tmp_path_factory.mktemp("real-catalog") / "opens2v-5m")
+
+
+def _ingested(release: Path, root: Path) -> Path:
+    from opens2v_data.catalog.ingest import ingest
+    from opens2v_data.release.layout import Release
+
+    result = ingest(Release.open(str(release)), root)
+    assert result.manifest is not None
+    return root
