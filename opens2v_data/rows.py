@@ -93,9 +93,15 @@ def check_columns(config: Config, columns: Sequence[str] | None) -> list[str]:
 
     Raises:
         QueryError: one is not a column of the config.
+        ValueError: none at all, or one twice.
+        TypeError: a text instead of a list of names.
     """
+    if isinstance(columns, str):
+        raise TypeError(f"columns must be a list of names, got the text {columns!r}")
     names = row_schema(config).names
     chosen = names if columns is None else list(columns)
+    if not chosen or len(set(chosen)) < len(chosen):
+        raise ValueError(f"columns must name at least one column and none twice, got {columns!r}")
     if unknown := [name for name in chosen if name not in names]:
         raise QueryError(f"config {config} has no column {', '.join(map(repr, unknown))}; it has {', '.join(names)}")
     return chosen
