@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from opens2v_data.sample import SampleFacts, write_sample_release
+from opens2v_data.sample import SampleFacts
 from sample.reading import JSONS
 
 if TYPE_CHECKING:
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="session")
-def written_sample(tmp_path_factory: pytest.TempPathFactory) -> SampleFacts:
-    """The release of seed 0, on disk."""
-    return write_sample_release(tmp_path_factory.mktemp("sample") / "release")
+def written_sample(sample_facts: SampleFacts) -> SampleFacts:
+    """The release of seed 0, on disk: that of all tests."""
+    return sample_facts
 
 
 @pytest.fixture(scope="session")
