@@ -128,12 +128,9 @@ class Query:
             if len(duckdb.extract_statements(sql)) != 1:
                 raise QueryError(f"expected one SQL condition in where, found several statements: {where!r}")
             return self._cursor().execute(sql)
-        except (
-            duckdb.ParserException,
-            duckdb.BinderException,
-            duckdb.CatalogException,
-            duckdb.ConversionException,
-        ) as error:
+        except (duckdb.OutOfMemoryException, duckdb.IOException, duckdb.FatalException, duckdb.InternalException):
+            raise  # not the condition's fault
+        except duckdb.Error as error:
             names = ", ".join(name for name, _ in self.columns(config))
             raise QueryError(
                 f"where={where!r} is no condition that config {config} can answer: {_first_lines(error)}\n"

@@ -15,13 +15,14 @@ import hashlib
 import multiprocessing
 import os
 import shutil
+import signal
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing.connection import wait as wait_for
 from pathlib import Path
@@ -95,7 +96,8 @@ class IngestResult:
     """What an ingest did.
 
     Attributes:
-        manifest: of the finished catalog; None when only a shard's units were done and others are still missing.
+        manifest: of the finished catalog; None when only a shard's units were done, and others are missing or another process
+            is putting them together.
         num_units: units in all.
         num_units_done_before: units found finished from an earlier run.
         num_units_missing: units of other shards not done yet.
@@ -151,24 +153,28 @@ def ingest(
         results = {plan: load_result(work, plan) for plan in plans}
         indexed = {part.name: load_part(work, part) for part in parts}
         missing = sum(result is None for result in results.values()) + sum(part is None for part in indexed.values())
+        outcome = IngestResult(manifest=None, num_units=len(plans), num_units_done_before=len(done_before))
         if missing:
-            return IngestResult(
-                manifest=None, num_units=len(plans), num_units_done_before=len(done_before), num_units_missing=missing
-            )
+            # Unless another share put all together meanwhile, and cleared the units away.
+            known = _complete(root, release, options, json_files, parts, others)
+            return replace(outcome, manifest=known, num_units_missing=0 if known is not None else missing)
         finished = [result for result in results.values() if result is not None]
         members = [part for part in indexed.values() if part is not None]
-        # Shares that end at the same moment both find all units done: one of them puts the tables together.
-        with nullcontext() if options.shard is None else _locked(work, None):
-            manifest, is_damaged = _put_together(release, root, work, options, finished, members, others, progress)
-            # The units of a release with a truncated file are kept: when the file is mended, only it is read again.
-            if not is_damaged:
-                (work / _DONE).touch()
-            _finish(root, work, manifest)
-            if is_damaged:
-                (work / "forced").unlink(missing_ok=True)
-            else:
-                _clear(work)
-    return IngestResult(manifest=manifest, num_units=len(plans), num_units_done_before=len(done_before))
+        try:
+            # Shares that end at the same moment both find all units done: one of them puts the tables together.
+            with nullcontext() if options.shard is None else _locked(work, None):
+                manifest, is_damaged = _put_together(release, root, work, options, finished, members, others, progress)
+                # The units of a release with a truncated file are kept: when the file is mended, only it is read again.
+                if not is_damaged:
+                    (work / _DONE).touch()
+                _finish(root, work, manifest)
+                if is_damaged:
+                    (work / "forced").unlink(missing_ok=True)
+                else:
+                    _clear(work)
+        except _BusyError:
+            return outcome
+    return replace(outcome, manifest=manifest)
 
 
 def _plan(files: ReleaseFiles, path: str, unit_bytes: int) -> Iterator[UnitPlan]:
@@ -274,8 +280,11 @@ def _run(
     with ProcessPoolExecutor(
         min(options.workers, len(todo) + len(parts)), mp_context=context, initializer=_start_worker, initargs=(counter,)
     ) as pool:
-        jobs: dict[Future[Any], str] = {pool.submit(index_local_part, work, part, files.uri): "part" for part in parts}
-        jobs |= {pool.submit(_unit_in_worker, files, work, plan): "unit" for plan in todo}
+        with _no_interrupt():
+            jobs: dict[Future[Any], str] = {
+                pool.submit(index_local_part, work, part, files.uri): "part" for part in parts
+            }
+            jobs |= {pool.submit(_unit_in_worker, files, work, plan): "unit" for plan in todo}
         waiting = set(jobs)
         try:
             while waiting:
@@ -294,7 +303,9 @@ def _run(
                 "with fewer --workers if memory is short"
             ) from error
         except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
+            pool.shutdown(wait=False, cancel_futures=True)
+            for worker in multiprocessing.active_children():
+                worker.terminate()
             raise
 
 
@@ -308,6 +319,19 @@ def _no_collector() -> Iterator[None]:
     finally:
         if was_enabled:
             gc.enable()
+
+
+@contextmanager
+def _no_interrupt() -> Iterator[None]:
+    """Start workers that Ctrl-C does not reach: this process gets it too, and stops them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 _counter: Any = None
@@ -333,6 +357,10 @@ def _unit_in_worker(files: ReleaseFiles, work: Path, plan: UnitPlan) -> None:
     run_unit(files, work, plan, report)
 
 
+class _BusyError(IngestError):
+    """Another process holds the lock."""
+
+
 @contextmanager
 def _locked(work: Path, shard: tuple[int, int] | None) -> Iterator[None]:
     """Hold this shard; the kernel lets go when the process ends, however it ends."""
@@ -341,7 +369,7 @@ def _locked(work: Path, shard: tuple[int, int] | None) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise IngestError(
+            raise _BusyError(
                 f"another process is ingesting into {work.parent}{'' if shard is None else f' as shard {shard[0]}/{shard[1]}'}; "
                 "wait for it, or give this one another --shard"
             ) from error
@@ -467,9 +495,10 @@ def _finish(root: Path, work: Path, manifest: Manifest) -> None:
 
 def _clear(work: Path) -> None:
     """Remove the work folder of a finished catalog, its mark last: what a kill leaves, the next run clears."""
-    for path in [*work.iterdir()]:
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        elif path.name != _DONE:
-            path.unlink(missing_ok=True)
+    with suppress(FileNotFoundError):  # another run may clear it too
+        for path in [*work.iterdir()]:
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            elif path.name != _DONE:
+                path.unlink(missing_ok=True)
     shutil.rmtree(work, ignore_errors=True)

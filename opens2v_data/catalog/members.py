@@ -125,7 +125,9 @@ class MemberNames:
     """
 
     def __init__(self, table: pa.Table, part: str, first_member_id: int) -> None:
-        last = {name: member_id for member_id, name in enumerate(table.column("name").to_pylist(), start=first_member_id)}
+        last = {
+            name: member_id for member_id, name in enumerate(table.column("name").to_pylist(), start=first_member_id)
+        }
         ids = np.fromiter(last.values(), np.int64, len(last))
         self._part = part
         self._whole = _unambiguous(last, ids)

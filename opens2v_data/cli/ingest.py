@@ -71,10 +71,13 @@ def run(arguments: argparse.Namespace) -> int:
         result = ingest(release, root, options, progress=bars)
     say = (lambda text: None) if arguments.quiet else note
     if result.manifest is None:
-        say(
-            f"this share is done; {result.num_units_missing} units or parts of other shares are not: run them, "
-            "then once without --shard"
-        )
+        if not result.num_units_missing:
+            say("this share is done, and so are the others: another process is putting the catalog together")
+        else:
+            say(
+                f"this share is done; {result.num_units_missing} units or parts of other shares are not: run them, "
+                "then once without --shard"
+            )
         if arguments.json:
             print_json({"finished": False, "missing": result.num_units_missing})
         return 0

@@ -14,7 +14,7 @@ from opens2v_data.errors import ReleaseError
 from opens2v_data.release.files import ReleaseFiles
 from opens2v_data.release.hugejson import BadRegion, HugeObject
 from opens2v_data.release.lenient import parse_leniently
-from opens2v_data.release.records import FLOAT32_MAX, INT32_MAX, INT16_MAX
+from opens2v_data.release.records import FLOAT32_MAX, INT16_MAX, INT32_MAX
 
 SMALL_FILE_BYTES = 64 << 20
 """A file that is a list (one cluster's pairs) is read whole; none is near this."""

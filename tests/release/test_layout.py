@@ -47,7 +47,7 @@ def test_a_folder_without_either_is_refused_with_what_is_in_it(tmp_path: Path) -
 
 @pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
 def test_no_folder_and_a_file_are_refused_without_noise(tmp_path: Path) -> None:
-    with pytest.raises(ReleaseError, match="expected the folder of a release, found nothing at .*demo-release"):
+    with pytest.raises(ReleaseError, match=r"expected the folder of a release, found nothing at .*demo-release"):
         Release.open(str(tmp_path / "absent"))
     (tmp_path / "file").write_text("x")
     with pytest.raises(ReleaseError, match="expected the folder of a release, found a file at"):
@@ -72,13 +72,15 @@ def test_of_several_sets_the_high_quality_one_is_the_default(tmp_path: Path) -> 
 
 def test_several_sets_and_none_of_high_quality_are_refused_with_their_names(tmp_path: Path) -> None:
     release = release_of(tmp_path, "Jsons/a/p.json", "Jsons/b/p.json")
-    with pytest.raises(ReleaseError, match=r"expected one annotation set .*found \['Jsons/a', 'Jsons/b'\]; .*--json-glob 'Jsons/a/\*"):
+    with pytest.raises(
+        ReleaseError, match=r"expected one annotation set .*found \['Jsons/a', 'Jsons/b'\]; .*--json-glob 'Jsons/a/\*"
+    ):
         release.json_files()
 
 
 def test_two_sets_of_high_quality_are_refused(tmp_path: Path) -> None:
     release = release_of(tmp_path, "Jsons/High-Quality1/p.json", "Jsons/High-Quality2/p.json", "Jsons/a/p.json")
-    with pytest.raises(ReleaseError, match="found .*High-Quality1.*High-Quality2"):
+    with pytest.raises(ReleaseError, match=r"found .*High-Quality1.*High-Quality2"):
         release.json_files()
 
 
@@ -101,11 +103,15 @@ def test_a_glob_over_two_files_of_one_part_is_refused_with_both(tmp_path: Path) 
 
 def test_pairs_are_no_annotation_set(tmp_path: Path) -> None:
     release = release_of(tmp_path, "Jsons/cross_video_pairs/cross_frames_pairs.json")
-    with pytest.raises(ReleaseError, match="expected annotation files like Jsons/<set>/<part>.json below .*found none"):
+    with pytest.raises(
+        ReleaseError, match=r"expected annotation files like Jsons/<set>/<part>.json below .*found none"
+    ):
         release.json_files()
 
 
-@pytest.mark.parametrize(("lower", "higher"), [("p2", "p10"), ("p02", "p2a"), ("1p", "a"), ("a1b2", "a1b10"), ("1", "1²")])
+@pytest.mark.parametrize(
+    ("lower", "higher"), [("p2", "p10"), ("p02", "p2a"), ("1p", "a"), ("a1b2", "a1b10"), ("1", "1²")]
+)
 def test_names_sort_by_their_numbers(lower: str, higher: str) -> None:
     assert natural_key(lower) < natural_key(higher)
 
@@ -144,13 +150,17 @@ def test_a_piece_missing_in_the_middle_is_refused_with_its_number(
 
 def test_pieces_of_two_tars_in_one_part_are_refused(tmp_path: Path) -> None:
     release = release_of(tmp_path, "Videos/p1/a.tar.split.000", "Videos/p1/b.tar.split.000")
-    with pytest.raises(ReleaseError, match=r"pieces of one tar in Videos/p1, found pieces of \['Videos/p1/a.tar', 'Videos"):
+    with pytest.raises(
+        ReleaseError, match=r"pieces of one tar in Videos/p1, found pieces of \['Videos/p1/a.tar', 'Videos"
+    ):
         release.video_parts()
 
 
 def test_two_whole_tars_in_one_part_are_refused(tmp_path: Path) -> None:
     release = release_of(tmp_path, "Videos/p1/a.tar", "Videos/p1/b.tar")
-    with pytest.raises(ReleaseError, match=r"expected one tar in Videos/p1, found \['Videos/p1/a.tar', 'Videos/p1/b.tar'\]"):
+    with pytest.raises(
+        ReleaseError, match=r"expected one tar in Videos/p1, found \['Videos/p1/a.tar', 'Videos/p1/b.tar'\]"
+    ):
         release.video_parts()
 
 
@@ -178,7 +188,11 @@ def test_the_file_of_all_pairs_comes_before_the_clusters(tmp_path: Path) -> None
         tmp_path, f"{folder}/final_output/c10.json", f"{folder}/final_output/c2.json", f"{folder}/cluster_videos.json",
         f"{folder}/cross_frames_pairs.json", f"{folder}/notes.md",
     )  # fmt: skip
-    assert [Path(entry.path).name for entry in release.pair_files()] == ["cross_frames_pairs.json", "c2.json", "c10.json"]
+    assert [Path(entry.path).name for entry in release.pair_files()] == [
+        "cross_frames_pairs.json",
+        "c2.json",
+        "c10.json",
+    ]
     cluster = release.cluster_file()
     assert cluster is not None and cluster.path == f"{folder}/cluster_videos.json"
 

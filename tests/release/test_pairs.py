@@ -138,7 +138,9 @@ def test_a_file_cut_short_keeps_its_whole_clusters() -> None:
     assert [(region.key, region.is_truncated) for region in bad] == [("b", True)]
 
 
-def test_a_first_cluster_without_pairs_does_not_keep_a_long_file_from_being_read(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_first_cluster_without_pairs_does_not_keep_a_long_file_from_being_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(hugejson, "MAX_RECORD_BYTES", 1 << 20)
     tree = {"empty": [], "null": [], **{f"c{n}": [PAIR | {"cur_class_name": "x" * 1000}] * 10 for n in range(300)}}
     assert len(good(tree)) == 3000

@@ -31,7 +31,9 @@ def box(name: str | None = "woman", **changes: Any) -> dict[str, Any]:
 
 
 def annotation(*boxes: dict[str, Any], masks: Any = None, **frame: Any) -> dict[str, Any]:
-    made: dict[str, Any] = {"ann_frame_data": {"ann_frame_idx": 3, "annotations": list(boxes), "box_format": "xyxy"} | frame}
+    made: dict[str, Any] = {
+        "ann_frame_data": {"ann_frame_idx": 3, "annotations": list(boxes), "box_format": "xyxy"} | frame
+    }
     return made if masks is None else made | {"mask_annotation": masks}
 
 
@@ -93,7 +95,9 @@ def test_null_scores_are_null_and_no_quirk() -> None:
     assert clip.quirks == []
 
 
-@pytest.mark.parametrize("bare", ["NaN", "Infinity", "-Infinity", "1e999", '"NaN"', '"-inf"', '"1e999"', "1e39", "1" + "0" * 400])
+@pytest.mark.parametrize(
+    "bare", ["NaN", "Infinity", "-Infinity", "1e999", '"NaN"', '"-inf"', '"1e999"', "1e39", "1" + "0" * 400]
+)
 def test_a_number_that_is_none_becomes_null_with_a_quirk(bare: str) -> None:
     text = (
         '{"metadata": {"aesthetic": X, "fps": X, "tech": X}, "annotation": {"ann_frame_data": {"foreground_ase_score": X,'
@@ -118,7 +122,11 @@ def test_numbers_written_as_strings_are_numbers() -> None:
         annotation=annotation(box(bbox=["1", "2.5", "3", "4"], gme_score="0.5"), ann_frame_idx="7"),
     )
     assert (clip.aesthetic, clip.num_frames, clip.cut, clip.width, clip.height) == (5.25, 95, [0, 95], 64, 36)
-    assert (clip.ann_frame_idx, clip.subjects[0].bbox_xyxy, clip.subjects[0].gme_score) == (7, [1.0, 2.5, 3.0, 4.0], 0.5)
+    assert (clip.ann_frame_idx, clip.subjects[0].bbox_xyxy, clip.subjects[0].gme_score) == (
+        7,
+        [1.0, 2.5, 3.0, 4.0],
+        0.5,
+    )
     assert clip.quirks == []
 
 
@@ -182,7 +190,9 @@ def test_half_a_pixel_over_the_edge_is_no_quirk() -> None:
 
 
 def test_boxes_are_measured_in_the_cropped_frame() -> None:
-    assert read({"crop": [0, 32, 0, 36]}, annotation=annotation(box(bbox=[1, 1, 40, 20]))).quirks == ["box-outside-frame"]
+    assert read({"crop": [0, 32, 0, 36]}, annotation=annotation(box(bbox=[1, 1, 40, 20]))).quirks == [
+        "box-outside-frame"
+    ]
 
 
 def test_boxes_of_a_clip_without_size_are_not_measured() -> None:
@@ -216,7 +226,9 @@ def test_null_absent_and_empty_mask_annotations_are_no_masks(masks: Any) -> None
     assert (clip.masks, clip.subjects[0].mask, clip.quirks) == ([], None, [])
 
 
-@pytest.mark.parametrize("mask", [None, {"size": None, "counts": "PP"}, {"size": [36, 64]}, {"counts": "PP", "score": [1]}])
+@pytest.mark.parametrize(
+    "mask", [None, {"size": None, "counts": "PP"}, {"size": [36, 64]}, {"counts": "PP", "score": [1]}]
+)
 def test_a_mask_that_is_null_or_lacks_its_bytes_is_left_out_with_a_quirk(mask: Any) -> None:
     clip = read(annotation=annotation(box(), box(), masks={"3": {"1": mask, "2": MASK}}))
     assert [subject.mask is None for subject in clip.subjects] == [True, False]
@@ -250,7 +262,9 @@ def test_a_mask_of_another_size_than_the_cropped_frame_is_kept_with_a_quirk() ->
         clip = read(annotation=annotation(box(), masks={"3": {"1": MASK | {"size": size}}}))
         assert (clip.masks[0].height, clip.masks[0].width) == tuple(size)
         assert clip.quirks == ["mask-size"]
-    cropped = read({"crop": [0, 32, 0, 18]}, annotation=annotation(box(), masks={"3": {"1": MASK | {"size": [18, 32]}}}))
+    cropped = read(
+        {"crop": [0, 32, 0, 18]}, annotation=annotation(box(), masks={"3": {"1": MASK | {"size": [18, 32]}}})
+    )
     assert "mask-size" not in cropped.quirks
 
 
@@ -387,7 +401,10 @@ def test_a_record_with_metadata_only_is_a_clip_without_subjects() -> None:
         (b"[1]", "unexpected shape: Expected `object`, got `array`"),
         (b"{}", "unexpected shape: Object missing required field `metadata`"),
         (b'{"metadata": null}', r"unexpected shape: Expected `object`, got `null` - at `\$.metadata`"),
-        (b'{"metadata": {"fps": "fast"}}', r"unexpected shape: Expected `float \| null`, got `str` - at `\$.metadata.fps`"),
+        (
+            b'{"metadata": {"fps": "fast"}}',
+            r"unexpected shape: Expected `float \| null`, got `str` - at `\$.metadata.fps`",
+        ),
         (b'{"metadata": {"cut": "0-95"}}', r"unexpected shape: .*at `\$.metadata.cut`"),
         (b'{"metadata": {"cap": 5}}', r"unexpected shape: .*at `\$.metadata.cap`"),
         (b'{"metadata": {"path": ["a"]}}', r"unexpected shape: .*at `\$.metadata.path`"),
@@ -425,14 +442,28 @@ def test_a_long_reason_is_cut_short() -> None:
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
 json_values = st.recursive(
     scalars | st.sampled_from(["NaN", "1e400", 10**400, "-1", [1, 2, 3, 4]]),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(["0", "1", "2", "size", "counts"]), inner),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(["0", "1", "2", "size", "counts"]), inner)
+    ),
     max_leaves=5,
 )
-METADATA = ("cut", "crop", "face_cut", "fps", "num_frames", "resolution", "path", "tech", "aesthetic", "face_cap_qwen", "cap")
+METADATA = (
+    "cut",
+    "crop",
+    "face_cut",
+    "fps",
+    "num_frames",
+    "resolution",
+    "path",
+    "tech",
+    "aesthetic",
+    "face_cap_qwen",
+    "cap",
+)
 FRAME = ("ann_frame_idx", "annotations", "box_format", "foreground_ase_score")
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(
     metadata=st.dictionaries(st.sampled_from(METADATA), json_values),
     frame=st.dictionaries(st.sampled_from(FRAME), json_values),
@@ -446,12 +477,22 @@ def test_any_values_are_a_clip_that_the_tables_can_hold_or_a_reason(
     try:
         clip = read_bytes(json.dumps(tree).encode())
     except RecordError as error:
-        assert str(error).startswith(("not JSON: ", "unexpected shape: "))
+        reason = str(error)
+        assert reason.startswith(("not JSON: ", "unexpected shape: "))
         return
     subjects = clip.subjects
-    numbers = [clip.fps, clip.tech, clip.motion, clip.aesthetic, clip.foreground_aesthetic, *(s.gme_score for s in subjects)]
-    assert all(number is None or math.isfinite(number) and abs(number) <= FLOAT32_MAX for number in numbers)
-    assert all(number is None or abs(number) <= INT32_MAX for number in (clip.num_frames, clip.width, clip.ann_frame_idx))
+    numbers = [
+        clip.fps,
+        clip.tech,
+        clip.motion,
+        clip.aesthetic,
+        clip.foreground_aesthetic,
+        *(s.gme_score for s in subjects),
+    ]
+    assert all(number is None or (math.isfinite(number) and abs(number) <= FLOAT32_MAX) for number in numbers)
+    assert all(
+        number is None or abs(number) <= INT32_MAX for number in (clip.num_frames, clip.width, clip.ann_frame_idx)
+    )
     assert all(0 <= subject.object_id <= INT16_MAX for subject in subjects)
     assert [s.object_id for s in subjects] == sorted({s.object_id for s in subjects})
     assert all(subject.bbox_xyxy is None or len(subject.bbox_xyxy) == 4 for subject in subjects)
