@@ -82,9 +82,10 @@ class Query:
         )
         sql = f"SELECT row_id FROM {_source(config)} WHERE {_condition(where)}{bounds} ORDER BY row_id"
         if limit is not None:
+            if limit < 0:
+                raise ValueError(f"limit must be 0 or more, got {limit}")
             sql += f" LIMIT {int(limit)}"
-        cursor = self._execute(sql, config, where)
-        while rows := cursor.fetchmany(FETCH_ROWS):
+        for rows in self._answer(sql, config, where):
             yield np.fromiter((row[0] for row in rows), np.int64, len(rows))
 
     def count(self, config: Config = "regular", where: str | None = None) -> int:
@@ -94,19 +95,20 @@ class Query:
             QueryError: as `row_ids`.
         """
         sql = f"SELECT count(*) FROM {_source(config)} WHERE {_condition(where)}"
-        row = self._execute(sql, config, where).fetchone()
-        assert row is not None
-        return row[0]
+        return next(self._answer(sql, config, where))[0][0]
 
     def shards(self, config: Config = "regular", where: str | None = None, *, rows: int) -> list[tuple[int, int]]:
         """Return the id ranges of `rows` ids each that hold at least one row of the condition, in order.
 
         Raises:
             QueryError: as `row_ids`.
+            ValueError: rows below 1.
         """
+        if rows < 1:
+            raise ValueError(f"rows must be at least 1, got {rows}")
         sql = f"SELECT DISTINCT row_id // {int(rows)} FROM {_source(config)} WHERE {_condition(where)} ORDER BY 1"
-        found = self._execute(sql, config, where).fetchall()
-        return [(int(index) * rows, (int(index) + 1) * rows) for (index,) in found]
+        found = (int(index) for answer in self._answer(sql, config, where) for (index,) in answer)
+        return [(index * rows, (index + 1) * rows) for index in found]
 
     def fetch(self, name: str, ids: Sequence[int] | np.ndarray) -> pa.Table:
         """Return what `sql/rows/<name>.sql` gives for some ids, in the order that its header says."""
@@ -123,11 +125,16 @@ class Query:
             self._connection[1].close()
             self._connection = None
 
-    def _execute(self, sql: str, config: Config, where: str | None) -> duckdb.DuckDBPyConnection:
+    def _answer(self, sql: str, config: Config, where: str | None) -> Iterator[list[tuple[Any, ...]]]:
+        """Give the rows of a question that has `where` in it, some at a time; it can fail while it runs, too."""
         try:
-            if len(duckdb.extract_statements(sql)) != 1:
-                raise QueryError(f"expected one SQL condition in where, found several statements: {where!r}")
-            return self._cursor().execute(sql)
+            # On its own it must be SQL as well: brackets in it could end those around it, and let it out.
+            alone = f"SELECT {where if where and where.strip() else True}"
+            if any(len(duckdb.extract_statements(text)) != 1 for text in (alone, sql)):
+                raise QueryError(f"where={where!r} is several SQL statements, expected one condition")
+            cursor = self._cursor().execute(sql)
+            while rows := cursor.fetchmany(FETCH_ROWS):
+                yield rows
         except (duckdb.OutOfMemoryException, duckdb.IOException, duckdb.FatalException, duckdb.InternalException):
             raise  # not the condition's fault
         except duckdb.Error as error:

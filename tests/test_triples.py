@@ -54,7 +54,6 @@ def test_what_is_no_address_is_refused(address: str) -> None:
         VideoRef.from_address(address)
 
 
-@pytest.mark.xfail(strict=True, reason="from_address does not ask for its own scheme, a part and a member")
 @pytest.mark.parametrize("address", ["c/p/0-5/m", "opens2v://c//0-5/m", "opens2v://c/p/0-5/"])
 def test_an_address_without_scheme_part_or_member_is_refused(address: str) -> None:
     with pytest.raises(ValueError, match="expected opens2v://"):

@@ -213,7 +213,7 @@ def _side(triple: Triple, object_id: int | None, class_name: str, video_bytes: b
     frame_width = width - GAP - cut_width
     height = round(frame_width * 9 / 16)
     frame = _annotated(video_bytes, triple.clip)
-    subject = _subject(triple, object_id)
+    subject = _subject(triple, object_id, class_name)
     cut, note = _cutout_cell(frame, subject, cut_width, height)
     label = f"{class_name} (object {object_id})" if object_id is not None else class_name
     pictures = row([_frame_cell(frame, subject, frame_width, height), cut])
@@ -246,10 +246,16 @@ def _annotated(video_bytes: bytes | None, clip: Clip) -> np.ndarray | str:
         return f"{type(error).__name__}: {error}"
 
 
-def _subject(triple: Triple, object_id: int | None) -> Subject | str:
+def _subject(triple: Triple, object_id: int | None, class_name: str | None = None) -> Subject | str:
+    """Return the subject of that id, or why there is none; a pair's id can name one of another class than the pair does."""
     if object_id is None:
         return "upstream names no subject here"
-    return next((s for s in triple.subjects if s.object_id == object_id), f"the clip has no subject {object_id}")
+    found = next((subject for subject in triple.subjects if subject.object_id == object_id), None)
+    if found is None:
+        return f"the clip has no subject {object_id}"
+    if class_name is not None and found.class_name != class_name:
+        return f"subject {object_id} is {found.class_name!r} here, upstream's pair says {class_name!r}"
+    return found
 
 
 def _cutout_cell(frame: np.ndarray | str, subject: Subject | str, width: int, height: int) -> tuple[Image.Image, str]:

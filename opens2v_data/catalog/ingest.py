@@ -156,7 +156,8 @@ def ingest(
         outcome = IngestResult(manifest=None, num_units=len(plans), num_units_done_before=len(done_before))
         if missing:
             # Unless another share put all together meanwhile, and cleared the units away.
-            known = _complete(root, release, options, json_files, parts, others)
+            was_cleared = not (work / "units").is_dir()
+            known = _complete(root, release, options, json_files, parts, others) if was_cleared else None
             return replace(outcome, manifest=known, num_units_missing=0 if known is not None else missing)
         finished = [result for result in results.values() if result is not None]
         members = [part for part in indexed.values() if part is not None]
@@ -173,7 +174,7 @@ def ingest(
                 else:
                     _clear(work)
         except _BusyError:
-            return outcome
+            return replace(outcome, manifest=_complete(root, release, options, json_files, parts, others))
     return replace(outcome, manifest=manifest)
 
 
@@ -365,7 +366,13 @@ class _BusyError(IngestError):
 def _locked(work: Path, shard: tuple[int, int] | None) -> Iterator[None]:
     """Hold this shard; the kernel lets go when the process ends, however it ends."""
     name = "lock" if shard is None else f"lock-{shard[0]}-of-{shard[1]}"
-    with (work / name).open("w") as file:
+    try:
+        file = (work / name).open("w")
+    except FileNotFoundError as error:
+        raise _BusyError(
+            f"another process finished {work.parent} just now; run again to see whether it is complete"
+        ) from error
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

@@ -21,6 +21,9 @@ from opens2v_data.release.records import escapes
 _SCHEMA = pa.schema([field for field in MEMBERS.arrow if field.name not in ("member_id", "part")])
 _BATCH_ROWS = 16_384
 
+MAX_FOLDERS = 3
+"""Folders that a member may have in front of what a record calls it; upstream's have one or two."""
+
 
 def archive_part(part: VideoPart) -> Part:
     """Return a release's part as the archive layer knows it."""
@@ -119,9 +122,10 @@ class MemberNames:
     """Finds the member a record's path means, by hashes of names: a record names a file relative to the part's extracted
     tar, whose members carry a folder or two in front.
 
-    Tried in this order: the path itself, the path below a folder named like the part, and where only one member of the part
-    fits, the member's name without its first folder and the bare file name. A name that stands twice in a tar means the
-    last, as when it is unpacked.
+    Tried in this order: the path itself, the path below a folder named like the part, the member's name without its first
+    one, two, three folders where only one member of the part fits, and the path without its first one, two, three. All of
+    the shorter of the two must agree: another folder is another file. A name that stands twice in a tar means the last, as
+    when it is unpacked.
     """
 
     def __init__(self, table: pa.Table, part: str, first_member_id: int) -> None:
@@ -131,8 +135,9 @@ class MemberNames:
         ids = np.fromiter(last.values(), np.int64, len(last))
         self._part = part
         self._whole = _unambiguous(last, ids)
-        self._below_first = _unambiguous((name.split("/", 1)[-1] for name in last), ids)
-        self._tails = _unambiguous((name.rsplit("/", 1)[-1] for name in last), ids)
+        self._below = [
+            _unambiguous((name.split("/", depth)[-1] for name in last), ids) for depth in range(1, 1 + MAX_FOLDERS)
+        ]
 
     def find(self, paths: list[str | None]) -> np.ndarray:
         """Return the member id per path, `(N,) int64`, -1 where none fits or the path leaves its folder."""
@@ -141,8 +146,8 @@ class MemberNames:
         lookups = [
             (key_hashes(usable), self._whole),
             (key_hashes(f"{self._part}/{path}" for path in usable), self._whole),
-            (key_hashes(usable), self._below_first),
-            (key_hashes(path.rsplit("/", 1)[-1] for path in usable), self._tails),
+            *((key_hashes(usable), below) for below in self._below),
+            *((key_hashes(_without_folders(usable, depth)), self._whole) for depth in range(1, 1 + MAX_FOLDERS)),
         ]
         empty = np.array([not path for path in usable], bool)
         for hashes, (keys, ids) in lookups:
@@ -159,6 +164,10 @@ def read_members(work: Path, name: str) -> pa.Table:
     """Read one part's indexed members."""
     with pa.memory_map(str(work / f"members/{name}.arrow")) as source:
         return pa.ipc.open_file(source).read_all()
+
+
+def _without_folders(paths: list[str], depth: int) -> list[str]:
+    return [path.split("/", depth)[-1] for path in paths]
 
 
 def _unambiguous(names: Iterable[str], ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -10,6 +10,8 @@ from opens2v_data.cli.output import add_catalog_argument, add_output_arguments, 
 NAME = "contact-sheet"
 HELP = "draw triples, a cross-video pair and a GPT view on one picture"
 DETAILS = " Clip frames, mask outlines, cut-outs and captions, to look at."
+ALIKE = "class_id = partner_class_id AND object_id IS NOT NULL"
+PAIRS_LOOKED_AT = 64
 EXAMPLE = 'opens2v contact-sheet ./opens2v-5m --where "aesthetic > 5" -o sheet.png'
 
 
@@ -50,9 +52,10 @@ def run(arguments: argparse.Namespace) -> int:
     if not items:
         note("no row fits; `opens2v info` shows what there is")
         return 1
-    # One pair that can teach something: not the same picture twice, both classes alike.
-    for where in ("image_similarity < 0.97 AND class_id = partner_class_id AND object_id IS NOT NULL", None):
-        pair = next(dataset.pairs(where, limit=1), None)
+    # One pair that can teach something: not the same picture twice, both classes alike, both ids naming what it says.
+    for where in (f"image_similarity < 0.97 AND {ALIKE}", ALIKE):
+        pairs = dataset.pairs(where, limit=PAIRS_LOOKED_AT)
+        pair = next((pair for pair in pairs if pair.left_subject and pair.right_subject), None)
         if pair is not None:
             items.append(PairItem(pair=pair, left_bytes=read(pair.left.clip), right_bytes=read(pair.right.clip)))
             break
