@@ -4,6 +4,7 @@ Generates annotation files by varying real records (the upstream sample's, else 
 writes them and compact, and runs, each in a process of its own:
 
     opens2v ingest          the whole path to checksummed parquet and mask blobs, 1 and 2 workers
+    floor                   read, parse and compress the masks alone, with the same libraries: what no design goes below
     json.load, ijson        parsing alone, on a slice (they write nothing)
     DuckDB read_json        on a slice; one object of many keys is not what it is for
 
@@ -28,6 +29,24 @@ from measure import ROOT, machine, run_isolated, table
 
 UPSTREAM = ROOT.parent / "shared" / "upstream_sample" / "release" / "Jsons" / "mask_and_bbox"
 CAPTIONS = ("face_cap_qwen", "face_cap_glm", "face_cap_Aria", "cap")
+FLOOR = """
+import gc, sys
+import msgspec, pyarrow
+from pathlib import Path
+from opens2v_data.release.files import LocalFiles
+from opens2v_data.release.hugejson import HugeObject
+from opens2v_data.release.records import RawRecord, decode_record
+gc.disable()
+path = Path(sys.argv[1])
+codec, encoder = pyarrow.Codec("zstd", compression_level=1), msgspec.msgpack.Encoder()
+huge = HugeObject(LocalFiles(path.parent), path.name, record_type=RawRecord, decode_one=decode_record)
+count = 0
+for batch in huge.read():
+    count += len(batch.records)
+    for record in batch.records:
+        codec.compress(encoder.encode(record.annotation.mask_annotation))
+print(f"{count:,}")
+"""
 JSON_LOAD = "import json, sys; print(len(json.load(open(sys.argv[1], encoding='utf-8'))))"
 IJSON = "import ijson, sys; print(sum(1 for _ in ijson.kvitems(open(sys.argv[1], 'rb'), '', use_float=True)))"
 DUCKDB = (
@@ -188,6 +207,8 @@ def measure(base: Path, form: str, arguments: argparse.Namespace) -> tuple[list[
                 sizes[path.suffix] += path.stat().st_size
         result = f"{count:,} rows; parquet {sizes['.parquet'] / 1e6:,.0f} MB, masks {sizes['.bin'] / 1e6:,.0f} MB"
         add(f"opens2v ingest, {workers} worker{'s' * (workers > 1)}", size, costs, result)
+    costs = [run_isolated([sys.executable, "-c", FLOOR, str(big)]) for _ in range(arguments.runs)]
+    add("floor", size, costs, f"{costs[0].output.strip()} records read, parsed, masks compressed; nothing written")
     big.unlink()
     if arguments.only == "all":
         slice_path = cut / "slice.json"

@@ -42,8 +42,8 @@ from opens2v_data.catalog.writer import HashingFile, TableWriter
 from opens2v_data.release.hugejson import split_bytes
 from opens2v_data.release.layout import part_of
 
-ROWS_PER_RANGE = 2_000_000
-"""Rows that a range of an external sort may have: some 40 MB."""
+ROWS_PER_RANGE = 500_000
+"""Rows that a range of an external sort may have: some 10 MB, and as much again while it is sorted."""
 
 
 @dataclass

@@ -35,22 +35,30 @@ class ClassNames:
         self._ids = {name: class_id for class_id, (name, count) in enumerate(ordered) if count > 0}
         self._num_subjects = [count for _, count in ordered if count > 0]
         self._num_clips = np.zeros(len(self._ids), np.int64)
+        self._last_counted: tuple[int, int] | None = None
 
     def id_of(self, name: str) -> int:
         """Return the id of a name, a new one for a name not seen before."""
         return self._ids.setdefault(name, len(self._ids))
 
     def edges(self, rows_per_range: int) -> np.ndarray:
-        """Return class ids that split the subjects into ranges of about `rows_per_range`."""
-        ends = np.cumsum(self._num_subjects, dtype=np.int64)
-        targets = np.arange(rows_per_range, int(ends[-1]) if len(ends) else 0, rows_per_range)
-        return np.unique(np.searchsorted(ends, targets) + 1)
+        """Return class ids that split the subjects into ranges of at most `rows_per_range`, or of one class."""
+        edges, in_range = [], 0
+        for class_id, count in enumerate(self._num_subjects):
+            if in_range and in_range + count > rows_per_range:
+                edges.append(class_id)
+                in_range = 0
+            in_range += count
+        # Class 0 from below, so that it can be a range of its own.
+        return np.unique(np.array([0, *edges, len(self._num_subjects)], np.int64))
 
     def count_clips(self, index: pa.Table) -> None:
-        """Count distinct clips per class in rows sorted by class and clip."""
+        """Count distinct clips per class in rows sorted by class and clip; call with one stretch after another."""
         class_id, clip_id = index.column("class_id").to_numpy(), index.column("clip_id").to_numpy()
         is_new = np.ones(len(class_id), bool)
         is_new[1:] = (class_id[1:] != class_id[:-1]) | (clip_id[1:] != clip_id[:-1])
+        is_new[0] = (class_id[0], clip_id[0]) != self._last_counted
+        self._last_counted = class_id[-1], clip_id[-1]
         self._num_clips += np.bincount(class_id[is_new], minlength=len(self._num_clips))
 
     def write(self, folder: Path) -> TableWriter:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,8 @@ FLUSH_BYTES = 1 << 20
 class RangeSorter:
     """Sort rows by an integer column without nulls, stably, in bounded memory.
 
-    Rows go to one file per range of the column; each range is then sorted on its own. Memory is that of the largest range.
+    Rows go to one file per range of the column; each range is then sorted on its own. Memory is that of the largest range of
+    more than one value.
 
     Args:
         schema: of the rows.
@@ -47,19 +48,24 @@ class RangeSorter:
                 self._spill(int(index))
 
     def sorted(self) -> Iterator[pa.Table]:
-        """Yield all rows in order, a range at a time; nothing can be added after."""
+        """Yield all rows in order, a range at a time, or a batch where a range has one value; nothing can be added after."""
         for index in range(len(self._edges) + 1):
-            batches: list[pa.RecordBatch] = []
             if index in self._writers:
                 self._spill(index)
                 self._writers.pop(index).close()
-                with pa.memory_map(str(self._path(index))) as source:
-                    batches = list(pa.ipc.open_stream(source))
-            batches += self._pending.pop(index, [])
-            if batches:
-                table = pa.Table.from_batches(batches, self._schema)
-                yield table.sort_by([(self._by, "ascending")])
-                self._path(index).unlink(missing_ok=True)
+                with pa.OSFile(str(self._path(index))) as source:
+                    yield from self._in_order(index, pa.ipc.open_stream(source))
+                self._path(index).unlink()
+            else:
+                yield from self._in_order(index, self._pending.pop(index, []))
+
+    def _in_order(self, index: int, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+        edges = self._edges
+        if 0 < index < len(edges) and edges[index] - edges[index - 1] == 1:
+            # One value: the rows are in order as they came, however many they are.
+            yield from (pa.Table.from_batches([batch]) for batch in batches)
+        elif held := list(batches):
+            yield pa.Table.from_batches(held, self._schema).sort_by([(self._by, "ascending")])
 
     def close(self) -> None:
         """Remove what is on disk."""

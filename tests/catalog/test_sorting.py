@@ -55,7 +55,7 @@ def test_what_an_interrupted_sort_left_is_thrown_away(tmp_path: Path) -> None:
 
 
 @given(counts=st.dictionaries(st.text(max_size=3), st.integers(1, 50), max_size=12), rows_per_range=st.integers(1, 60))
-def test_ranges_of_classes_are_not_longer_than_a_class_more(counts: dict[str, int], rows_per_range: int) -> None:
+def test_ranges_of_classes_hold_so_many_rows_or_one_class(counts: dict[str, int], rows_per_range: int) -> None:
     from collections import Counter
 
     edges = ClassNames(Counter(counts)).edges(rows_per_range)
@@ -63,7 +63,33 @@ def test_ranges_of_classes_are_not_longer_than_a_class_more(counts: dict[str, in
     assert edges.tolist() == sorted(set(edges.tolist()))
     borders = [0, *(min(edge, len(sizes)) for edge in edges.tolist()), len(sizes)]
     for lo, hi in itertools.pairwise(borders):
-        assert sum(sizes[lo:hi]) <= rows_per_range + max(sizes[lo:hi], default=0)
+        assert hi - lo <= 1 or sum(sizes[lo:hi]) <= rows_per_range
+
+
+@given(
+    values=st.lists(st.integers(0, 5), max_size=60),
+    cuts=st.lists(st.integers(0, 60), max_size=4),
+    edges=st.sets(st.integers(0, 6)),
+)
+def test_ranges_of_one_value_come_batch_by_batch_and_in_order_too(
+    values: list[int], cuts: list[int], edges: set[int], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    schema = pa.schema([pa.field("key", pa.int64(), nullable=False), pa.field("row", pa.int64())])
+    folder = tmp_path_factory.mktemp("sort")
+    sorter = RangeSorter(schema, by="key", folder=folder, edges=np.array(sorted(edges), np.int64))
+    rows = list(enumerate(values))
+    for lo, hi in itertools.pairwise([0, *sorted(min(cut, len(rows)) for cut in cuts), len(rows)]):
+        columns = [
+            pa.array([key for _, key in rows[lo:hi]], pa.int64()),
+            pa.array([row for row, _ in rows[lo:hi]], pa.int64()),
+        ]
+        sorter.add(pa.RecordBatch.from_arrays(columns, schema=schema))
+    found = [
+        (key, row)
+        for table in sorter.sorted()
+        for key, row in zip(*(table[name].to_pylist() for name in ("key", "row")), strict=False)
+    ]
+    assert found == sorted((key, row) for row, key in rows)
 
 
 @pytest.mark.parametrize("dtype", [pa.int32(), pa.int64()])
