@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from opens2v_data.catalog.catalog import Catalog
+from opens2v_data.errors import MemberNotFoundError
 from opens2v_data.media import Media
 from opens2v_data.query import Config, Query
 from opens2v_data.rows import iter_rows
@@ -82,10 +83,13 @@ class OpenS2V:
         """
         return (Pair.from_row(row) for row in self.rows(where, config="nexus-cross", limit=limit))
 
-    def read_bytes(self, video: VideoRef) -> bytes:
+    def read_bytes(self, video: VideoRef | None) -> bytes:
         """Return a clip's whole mp4.
 
         Raises:
+            MemberNotFoundError: None was given, as a clip whose video is not in the release has it.
             ArchiveError: the release is not here, a piece is missing or has changed, or the bytes end early.
         """
+        if video is None:
+            raise MemberNotFoundError("the release has no bytes for this clip: its `video` is None")
         return self.media.read_video(video)

@@ -242,6 +242,9 @@ class Triple:
         Raises:
             KeyError: the row lacks a column, for example because `columns=` left it out.
         """
+        if missing := [name for name in ("clip_key", "video_path", "subjects", "crop_x0") if name not in row]:
+            hint = "a row of nexus-cross is a Pair" if "partner" in row else "columns= left them out"
+            raise KeyError(f"the row lacks {', '.join(missing)}, which a Triple is made of: {hint}")
         return cls(
             clip=Clip.from_row(row),
             subjects=tuple(Subject.from_row(subject) for subject in row["subjects"]),

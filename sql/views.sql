@@ -39,6 +39,11 @@ FROM read_parquet('{root}/pairs.parquet', file_row_number = true) AS pair
 JOIN classes AS class ON class.class_id = pair.class_id
 JOIN classes AS partner ON partner.class_id = pair.partner_class_id;
 
+-- Which pairs have both clips in the catalog: the rows of config nexus-cross, by id alone.
+CREATE VIEW known_pairs AS
+SELECT file_row_number AS row_id FROM read_parquet('{root}/pairs.parquet', file_row_number = true)
+WHERE clip_id IS NOT NULL AND partner_clip_id IS NOT NULL;
+
 -- has_subject(clip_id, 'woman'): the clip has a subject of that class.
 -- has_subject(clip_id, 'woman', min_gme := 0.3): one whose gme_score is at least that; a missing score is not.
 CREATE MACRO has_subject(clip, wanted, min_gme := NULL) AS clip IN (

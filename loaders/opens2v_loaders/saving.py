@@ -47,7 +47,7 @@ class SavedRow:
 def save_row(
     root: Path, row: Mapping[str, Any], *, read_video: Callable[[VideoRef], bytes], read_file: Callable[[str], bytes]
 ) -> SavedRow:
-    """Write one row of any config below `root`; a row that is there already is left alone.
+    """Write one row of any config below `root`; a row that is there already, the very same, is left alone.
 
     Args:
         root: made if absent.
@@ -55,10 +55,11 @@ def save_row(
         read_video: gives a clip's mp4, for example `opens2v_data.open(…).read_bytes`.
         read_file: gives a file of the release, for example `….media.read_file`.
     """
+    text = json.dumps(_plain(row), ensure_ascii=False, indent=1) + "\n"
     if "partner" in row:
         pair = Pair.from_row(row)
         folder = root / f"pair-{row['pair_id']:08d}"
-        if (folder / ROW_FILE).is_file():
+        if _is_there(folder, text):
             return SavedRow(folder=folder, is_saved=True, notes=())
         sides = (("clip", pair.left, pair.left_object_id), ("partner", pair.right, pair.right_object_id))
         notes: list[str] = []
@@ -70,15 +71,28 @@ def save_row(
     else:
         triple = Triple.from_row(row)
         folder = root / safe_name(f"{triple.clip.part}--{triple.clip.key}")
-        if (folder / ROW_FILE).is_file():
+        if _is_there(folder, text):
             return SavedRow(folder=folder, is_saved=True, notes=())
         notes, is_saved = _save_triple(folder, triple, read_video, read_file)
     if is_saved:
-        text = json.dumps(row, ensure_ascii=False, indent=1)
         temporary = folder / f"{ROW_FILE}.tmp"
-        temporary.write_text(text + "\n", encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8")
         temporary.replace(folder / ROW_FILE)
     return SavedRow(folder=folder, is_saved=is_saved, notes=tuple(notes))
+
+
+def _is_there(folder: Path, text: str) -> bool:
+    try:
+        return (folder / ROW_FILE).read_text(encoding="utf-8") == text
+    except FileNotFoundError:
+        return False
+
+
+def _plain(value: Any) -> Any:
+    """Leave out what `datasets` decoded (videos, images): addresses and paths stand beside it."""
+    if isinstance(value, Mapping):
+        return {name: _plain(inner) for name, inner in value.items() if name not in ("video", "image")}
+    return [_plain(inner) for inner in value] if isinstance(value, list) else value
 
 
 def safe_name(name: str, *, max_length: int = 150) -> str:

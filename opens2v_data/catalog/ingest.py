@@ -14,6 +14,7 @@ import gc
 import hashlib
 import multiprocessing
 import os
+import re
 import shutil
 import signal
 import threading
@@ -33,6 +34,7 @@ import pyarrow as pa
 
 from opens2v_data.catalog import manifest as manifests
 from opens2v_data.catalog.assemble import Assembly, assemble_units
+from opens2v_data.catalog.catalog import Catalog
 from opens2v_data.catalog.links import write_pairs, write_plates, write_views
 from opens2v_data.catalog.manifest import (
     QUARANTINE_FILE,
@@ -47,8 +49,8 @@ from opens2v_data.catalog.manifest import (
 from opens2v_data.catalog.masks import CELL_BYTES
 from opens2v_data.catalog.members import IndexedPart, index_local_part, load_part
 from opens2v_data.catalog.schemas import SCHEMA_VERSION
-from opens2v_data.catalog.units import Quarantined, UnitPlan, UnitResult, load_result, run_unit
-from opens2v_data.errors import CatalogError, IngestError
+from opens2v_data.catalog.units import Quarantined, UnitPlan, UnitResult, load_result, remove_unfinished, run_unit
+from opens2v_data.errors import CatalogError, CatalogNotFoundError, IngestError
 from opens2v_data.release.files import ReleaseFiles
 from opens2v_data.release.hugejson import HugeObject, split_bytes
 from opens2v_data.release.layout import Release, VideoPart, part_of
@@ -131,25 +133,30 @@ def ingest(
     parts = release.video_parts()
     others = _other_files(release, parts)
     work = root / WORK_FOLDER
+    _refuse_other_places(root, release, options)
     if not options.force and (known := _complete(root, release, options, json_files, parts, others)) is not None:
         if (work / _DONE).exists():
             _clear(work)
+        if known.source.uri != release.files.uri:
+            # The same files at another place: say where they are now.
+            known = msgspec.structs.replace(known, source=msgspec.structs.replace(known.source, uri=release.files.uri))
+            manifests.save(known, root)
         return IngestResult(manifest=known, num_units=0, num_units_done_before=0, was_complete=True)
     plans = [plan for entry in json_files for plan in _plan(release.files, entry.path, options.unit_bytes)]
     work.mkdir(parents=True, exist_ok=True)
     with _locked(work, options.shard):
+        if options.shard is None:
+            _refuse_beside_shares(work)
         (work / _DONE).unlink(missing_ok=True)
         index, count = options.shard or (0, 1)
         mine = plans[index::count]
-        if options.force and not (work / "forced").exists():
-            # Once: a forced run that was interrupted goes on like any other.
-            shutil.rmtree(work / "units", ignore_errors=True)
-            shutil.rmtree(work / "members", ignore_errors=True)
-            (work / "forced").touch()
-        done_before = {plan: result for plan in plans if (result := load_result(work, plan)) is not None}
+        if options.force:
+            _forget(work)
+        done_before = {plan for plan in plans if load_result(work, plan) is not None}
         my_parts = [part for part in list(parts)[index::count] if load_part(work, part) is None]
         todo = [plan for plan in mine if plan not in done_before]
-        _run(release.files, work, todo, my_parts, options, _Meter(progress, plans, mine, done_before))
+        remove_unfinished(work, todo)
+        _run(release.files, work, todo, my_parts, options, _Meter(progress, mine, done_before))
         results = {plan: load_result(work, plan) for plan in plans}
         indexed = {part.name: load_part(work, part) for part in parts}
         missing = sum(result is None for result in results.values()) + sum(part is None for part in indexed.values())
@@ -176,6 +183,45 @@ def ingest(
         except _BusyError:
             return replace(outcome, manifest=_complete(root, release, options, json_files, parts, others))
     return replace(outcome, manifest=manifest)
+
+
+def _refuse_other_places(root: Path, release: Release, options: IngestOptions) -> None:
+    """Keep what is not this catalog: a release, somebody's folder, the catalog of another release.
+
+    Raises:
+        IngestError: one of these is at `root`.
+    """
+    if (root / "Jsons").is_dir() or (root / "Videos").is_dir():
+        raise IngestError(
+            f"expected a folder for the catalog, found a release at {root}; name another, for example ./opens2v-5m"
+        )
+    if not root.is_dir() or (root / WORK_FOLDER).is_dir() or options.force:
+        return
+    try:
+        source = manifests.load(root).source
+    except CatalogNotFoundError as error:
+        if any(root.iterdir()):
+            raise IngestError(
+                f"expected an absent or empty folder, or a catalog, at {root}, found other files"
+            ) from error
+        return
+    except CatalogError:
+        return
+    names = {entry.path for entry in release.json_files(options.json_glob)}
+    if source.uri != release.files.uri and names != {file.path for file in source.json_files}:
+        raise IngestError(
+            f"the catalog at {root} is of another release, {source.uri}; name another folder, or replace it with --force"
+        )
+
+
+def _forget(work: Path) -> None:
+    """Throw earlier units away, once: a forced run that was interrupted, or another share of it, goes on like any other."""
+    try:
+        (work / "forced").touch(exist_ok=False)
+    except FileExistsError:
+        return
+    shutil.rmtree(work / "units", ignore_errors=True)
+    shutil.rmtree(work / "members", ignore_errors=True)
 
 
 def _plan(files: ReleaseFiles, path: str, unit_bytes: int) -> Iterator[UnitPlan]:
@@ -212,7 +258,7 @@ def _complete(
 ) -> Manifest | None:
     """Return the manifest of a catalog that is finished and made of the same files."""
     try:
-        manifest = manifests.load(root)
+        manifest = Catalog.open(root).manifest
     except CatalogError:
         return None
     source = manifest.source
@@ -240,9 +286,7 @@ def _complete(
 class _Meter:
     """Adds up what workers report and passes it on."""
 
-    def __init__(
-        self, progress: Progress | None, plans: list[UnitPlan], mine: list[UnitPlan], done: dict[UnitPlan, UnitResult]
-    ) -> None:
+    def __init__(self, progress: Progress | None, mine: list[UnitPlan], done: set[UnitPlan]) -> None:
         self._progress = progress
         self._total = sum(plan.hi - plan.lo for plan in mine)
         self._done = sum(plan.hi - plan.lo for plan in mine if plan in done)
@@ -275,7 +319,9 @@ def _run(
                 run_unit(files, work, plan, meter.add)
         return
     context = multiprocessing.get_context("spawn")
-    counter = context.Value("q", 0)
+    # Without a lock, which a killed worker would keep: a lost update is a progress bar a little behind.
+    counter = context.RawValue("q", 0)
+    children = set(multiprocessing.active_children())
     seen = 0
     parts_done = 0
     with ProcessPoolExecutor(
@@ -298,6 +344,7 @@ def _run(
                     if jobs[job] == "part":
                         parts_done += 1
                         meter.parts(parts_done, len(parts))
+            meter.add(sum(plan.hi - plan.lo for plan in todo) - seen)
         except BrokenProcessPool as error:
             raise IngestError(
                 "a worker process died (killed, or out of memory?); what is done is kept: run the same command again, "
@@ -305,7 +352,7 @@ def _run(
             ) from error
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
-            for worker in multiprocessing.active_children():
+            for worker in set(multiprocessing.active_children()) - children:
                 worker.terminate()
             raise
 
@@ -352,8 +399,7 @@ def _start_worker(counter: Any) -> None:
 
 def _unit_in_worker(files: ReleaseFiles, work: Path, plan: UnitPlan) -> None:
     def report(count: int) -> None:
-        with _counter.get_lock():
-            _counter.value += count
+        _counter.value += count
 
     run_unit(files, work, plan, report)
 
@@ -381,6 +427,14 @@ def _locked(work: Path, shard: tuple[int, int] | None) -> Iterator[None]:
                 "wait for it, or give this one another --shard"
             ) from error
         yield
+
+
+def _refuse_beside_shares(work: Path) -> None:
+    """A run of all units and one of a share would do, and clear away, each other's."""
+    for path in work.glob("lock-*-of-*"):
+        index, _, count = path.name.removeprefix("lock-").split("-")
+        with _locked(work, (int(index), int(count))):
+            pass
 
 
 # -- putting together ------------------------------------------------------------------------------------------------
@@ -434,7 +488,13 @@ def _put_together(
         source=source,
         tables=dict(sorted(assembly.tables.items())),
         files=files,
-        report=_report(units, quarantined, assembly, counts),
+        report=_report(
+            units,
+            from_json,
+            assembly,
+            counts
+            | {"pairs_unreadable": len(bad_pairs), "pair_files_cut": sum(line.is_truncated for line in bad_pairs)},
+        ),
     )
     is_damaged = any(file.truncated_at is not None for file in source.json_files)
     return manifest, is_damaged
@@ -473,7 +533,8 @@ def _report(
         raise AssertionError(
             f"records do not add up: {num_records} in the JSON, {num_rows} rows, {num_lost} quarantined"
         )
-    reasons = Counter(line.reason.partition(":")[0].partition(";")[0] for line in quarantined)
+    # Without what differs from record to record.
+    reasons = Counter(re.split("[:;,(]", line.reason)[0].strip() for line in quarantined)
     return {
         "records": num_records,
         "rows": num_rows,

@@ -23,6 +23,9 @@ from opens2v_data.release.pairs import PairRecord, read_pairs
 CLIPS_PER_RANGE = 1_000_000
 """Clips whose views or plates are sorted at a time."""
 
+UNKNOWN_RANGES = 32
+"""Ranges that rows of clips not in the catalog are spread over: with one part of thirteen, most pairs are such."""
+
 PAIRS_PER_RANGE_BYTES = 1 << 30
 """Bytes of pairs JSON (some 500 B a pair) whose rows are sorted at a time: about 2 M rows."""
 
@@ -101,7 +104,12 @@ class ClipKeys:
 
     def edges(self, clips_per_range: int) -> np.ndarray:
         """Return clip ids that split the clips into ranges of so many."""
-        return np.arange(clips_per_range, self.num_clips + 1, clips_per_range)
+        known = np.arange(clips_per_range, self.num_clips, clips_per_range)
+        return np.concatenate([known, np.arange(self.num_clips, self.num_clips + UNKNOWN_RANGES)])
+
+    def unknown_keys(self, hashes: np.ndarray) -> np.ndarray:
+        """Return sort keys behind all clips for rows of unknown clips, spread so that no range holds them all."""
+        return self.num_clips + (hashes % np.uint64(UNKNOWN_RANGES)).astype(np.int64)
 
     def find(self, parts: list[str | None], keys: list[str]) -> np.ndarray:
         """Return the clip id per reference, `(N,) int64`, -1 where there is none.
@@ -193,8 +201,9 @@ def _pair_rows(pairs: list[PairRecord], keys: ClipKeys, classes: ClassNames) -> 
         some = pairs[lo : lo + 8192]
         clip = keys.find([pair.part for pair in some], [pair.key for pair in some])
         partner = keys.find([pair.partner_part for pair in some], [pair.partner_key for pair in some])
+        identity = key_hashes(map(repr, some))
         columns: dict[str, Any] = {
-            "sort_key": np.where(clip >= 0, clip, keys.num_clips),
+            "sort_key": np.where(clip >= 0, clip, keys.unknown_keys(identity)),
             "clip_id": pa.array(clip, pa.int32(), mask=clip < 0),
             "partner_clip_id": pa.array(partner, pa.int32(), mask=partner < 0),
             "object_id": [pair.object_id for pair in some],
@@ -208,7 +217,7 @@ def _pair_rows(pairs: list[PairRecord], keys: ClipKeys, classes: ClassNames) -> 
             "clip_ref": [pair.ref if found < 0 else None for pair, found in zip(some, clip, strict=True)],
             "partner_ref": [pair.partner_ref if found < 0 else None for pair, found in zip(some, partner, strict=True)],
             "form": ["current" if pair.object_id is not None or pair.part is not None else "older" for pair in some],
-            "identity": key_hashes(map(repr, some)),
+            "identity": identity,
         }
         arrays = [
             column if isinstance(column := columns[field.name], pa.Array) else pa.array(column, field.type)
@@ -233,9 +242,10 @@ def write_views(
         views = [(picture.view_idx, picture) for picture in pictures if picture.view_idx is not None]
         if not clip_ids:
             num_unlinked += len(views)
+        sort_key = clip_ids[0] if clip_ids else int(keys.unknown_keys(key_hashes([folder_key]))[0])
         rows = [
             {
-                "sort_key": clip_ids[0] if clip_ids else keys.num_clips,
+                "sort_key": sort_key,
                 "clip_id": clip_ids[0] if clip_ids else None,
                 "twin_clip_ids": clip_ids[1:],
                 "view_idx": view_idx,

@@ -62,6 +62,7 @@ class SourcePart(msgspec.Struct, frozen=True, kw_only=True):
         refused: members not listed, and why.
         skipped: how many elements of the tar were no files: directories, links.
         truncated_at: where the tar ends without its end marker, bytes: its last pieces are not there. None: it is whole.
+        fault: why the tar could not be read to its end, for example since a piece in the middle is too short.
     """
 
     name: str
@@ -72,6 +73,7 @@ class SourcePart(msgspec.Struct, frozen=True, kw_only=True):
     refused: tuple[str, ...] = ()
     skipped: dict[str, int] = {}
     truncated_at: int | None = None
+    fault: str | None = None
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
@@ -133,6 +135,10 @@ def load(root: Path) -> Manifest:
         if (root / WORK_FOLDER).is_dir():
             raise CatalogNotFoundError(
                 f"the catalog at {root} is not finished; run the same `opens2v ingest RELEASE {root}` again and it continues"
+            ) from error
+        if (root / "Jsons").is_dir() or (root / "Videos").is_dir():
+            raise CatalogNotFoundError(
+                f"expected a catalog at {root}, found a release; make its catalog with: opens2v ingest {root} ./opens2v-5m"
             ) from error
         raise CatalogNotFoundError(
             f"expected a catalog ({FILE_NAME}) at {root}, found {'none' if root.is_dir() else 'no folder'}; "

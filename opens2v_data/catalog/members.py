@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from itertools import islice
 from pathlib import Path
 
 import msgspec
@@ -74,17 +73,23 @@ def index_part_to(
     else:
         scan = MemberScan(store, known, progress=progress)
         members = iter(scan)
-    problems: list[str] = []
+    fault: str | None = None
     num_members = 0
     with pa.OSFile(str(folder / f"{part.name}.arrow"), "wb") as file, pa.ipc.new_file(file, _SCHEMA) as writer:
+        batch: list[Member] = []
         try:
-            while batch := list(islice(members, _BATCH_ROWS)):
-                writer.write_batch(_rows(batch))
-                num_members += len(batch)
+            for member in members:
+                batch.append(member)
+                if len(batch) >= _BATCH_ROWS:
+                    writer.write_batch(_rows(batch))
+                    batch = []
+                num_members += 1
         except TarFormatError as error:
             # What lies before the fault is good: keep it, and say where it ends.
-            problems.append(str(error))
-    problems += [f"{fault.name}: {fault.reason}" for fault in scan.refused]
+            fault = str(error)
+        if batch:
+            writer.write_batch(_rows(batch))
+    problems = [f"{refused.name}: {refused.reason}" for refused in scan.refused]
     truncated_at: int | None = None
     if isinstance(scan, MemberScan) and scan.end is not None and (scan.end.is_truncated or not scan.end.has_end_marker):
         truncated_at = scan.end.offset
@@ -97,6 +102,7 @@ def index_part_to(
         refused=tuple(problems),
         skipped=dict(sorted(scan.skipped_by_kind.items())),
         truncated_at=truncated_at,
+        fault=fault,
     )
     indexed = IndexedPart(source=source, files=_files(part))
     sync_file(folder / f"{part.name}.arrow")

@@ -23,6 +23,8 @@ from opens2v_data.release.files import LocalFiles
 from opens2v_data.release.recount import count_records
 
 MAX_EXAMPLES = 5
+MAX_PROBLEMS = 10_000
+"""Members that are not there, after which it is plain that the release is not."""
 
 Progress = Callable[[str, int, int], None]
 
@@ -251,6 +253,15 @@ def _check_accounts(catalog: Catalog) -> Check:
             problems.append(
                 f"{file.path} is cut off at byte {file.truncated_at}; get it whole and run opens2v ingest again"
             )
+    for part in source.parts:
+        if part.truncated_at is not None:
+            problems.append(
+                f"the tar of part {part.name} ends at byte {part.truncated_at}: get its last pieces, run ingest again"
+            )
+        if part.fault is not None:
+            problems.append(f"the tar of part {part.name} could not be read to its end: {part.fault}")
+    if catalog.manifest.report.get("pair_files_cut"):
+        problems.append("a file of pairs is cut off, see quarantine.jsonl; get it whole and run opens2v ingest again")
     if sum(file.num_rows for file in source.json_files) != catalog.num_rows("clips"):
         problems.append("the JSON files' rows do not add up to the rows of clips")
     lines = sum(
@@ -326,6 +337,9 @@ def _check_members(catalog: Catalog, store: LocalStore, report: Progress) -> Che
                     f"found {head[:12]!r}"
                 )
         report("members", done, total)
+        if len(problems) > MAX_PROBLEMS:
+            problems.append(f"the other {total - done} clips were not looked at")
+            break
     return Check(name="members present", problems=_some(problems), note=f"{total} clips with video")
 
 

@@ -49,8 +49,10 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"\n{title}")
             print_table([(f"  {name.replace('_', ' ')}", count) for name, count in counts.items()])
     for part in facts["release"]["parts"]:
-        for problem in part["refused"][:5]:
-            print(f"\npart {part['name']}: {problem}")
+        if part["truncated_at"] is not None:
+            print(f"\npart {part['name']}: its tar ends at byte {part['truncated_at']} without its end marker")
+        for problem in ([part["fault"]] if part["fault"] else []) + part["refused"][:5]:
+            print(f"\n{problem}")
     return 0
 
 
@@ -86,6 +88,7 @@ def describe(catalog: Any) -> dict[str, Any]:
                     "refused": list(part.refused),
                     "skipped": part.skipped,
                     "truncated_at": part.truncated_at,
+                    "fault": part.fault,
                 }
                 for part in manifest.source.parts
             ],

@@ -86,7 +86,10 @@ def run(arguments: argparse.Namespace) -> int:
         tables = {name: file.rows for name, file in manifest.tables.items()}
         print_json({"finished": True, "digest": manifest.digest, "tables": tables, "report": manifest.report})
     if result.was_complete:
-        say(f"{root} is complete and made of the same files; nothing to do (--force makes it anew)")
+        say(
+            f"{root} is complete, and the files of the release have the names and sizes it was made of; nothing to do "
+            "(--force makes it anew)"
+        )
     else:
         report = manifest.report
         say(
@@ -103,8 +106,24 @@ def run(arguments: argparse.Namespace) -> int:
             )
     for part in manifest.source.parts:
         if part.truncated_at is not None:
+            code = 3
             note(
-                f"warning: the tar of part {part.name} ends at byte {part.truncated_at} without its end marker: its last pieces "
-                "are not here, and the clips there have no bytes"
+                f"error: the tar of part {part.name} ends at byte {part.truncated_at} without its end marker: its last pieces "
+                f"are not here, and the clips there have no bytes. {part.num_members:,} members before it are indexed"
             )
+        if part.fault is not None:
+            code = 3
+            note(
+                f"error: {part.fault}. A piece before it is cut short or not this tar's: compare the pieces' sizes, get the odd "
+                f"one again and run the same command. {part.num_members:,} members before it are indexed"
+            )
+    if manifest.report.get("pairs_unreadable"):
+        note(
+            f"warning: {manifest.report['pairs_unreadable']:,} pairs or stretches of pair files could not be read, see {root}/quarantine.jsonl"
+        )
+    if manifest.report.get("pair_files_cut"):
+        code = 3
+        note(
+            f"error: {manifest.report['pair_files_cut']} files of pairs are cut off; get them whole and run the same command"
+        )
     return code

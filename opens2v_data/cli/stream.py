@@ -125,4 +125,4 @@ def _save(dataset: Any, rows: Any, arguments: argparse.Namespace) -> int:
             tqdm.write(f"{result.folder.name}: {'; '.join(result.notes)}", file=sys.stderr)
     if not arguments.quiet:
         note(f"{saved + skipped} rows = {saved} saved + {skipped} skipped, in {folder}")
-    return 0
+    return 1 if skipped and not saved else 0

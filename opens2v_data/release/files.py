@@ -13,6 +13,9 @@ from typing import Protocol
 
 from opens2v_data.errors import ReleaseError
 
+MAX_OPEN_FILES = 16
+"""Files are read one after another; a release has one file of pairs per cluster, more than a process may open."""
+
 
 @dataclass(frozen=True, kw_only=True, order=True)
 class FileEntry:
@@ -117,6 +120,8 @@ class LocalFiles:
 
     def _descriptor(self, path: str) -> int:
         if path not in self._descriptors:
+            while len(self._descriptors) >= MAX_OPEN_FILES:
+                os.close(self._descriptors.pop(next(iter(self._descriptors))))
             try:
                 self._descriptors[path] = os.open(self.root / checked_path(path), os.O_RDONLY)
             except FileNotFoundError as error:

@@ -95,8 +95,6 @@ class Batch(Generic[R]):
         keys, offsets, records: one entry per record; the offset is that of the key's opening quote.
         quirks: oddities met while parsing, per record.
         bad: what gave no record.
-        num_boundaries: boundaries counted in the chunk's bytes, independently of the decoding.
-        num_unmarked: records (or bad ones) that open otherwise than the file's first, which no boundary marks.
         end: offset of the first byte that is not of this chunk.
     """
 
@@ -105,8 +103,6 @@ class Batch(Generic[R]):
     records: list[R] = field(default_factory=list)
     quirks: list[list[str]] = field(default_factory=list)
     bad: list[BadRegion] = field(default_factory=list)
-    num_boundaries: int = 0
-    num_unmarked: int = 0
     end: int = 0
 
 
@@ -151,6 +147,10 @@ class HugeObject(Generic[R]):
         self.first_record = self._body + first if len(body) > 1 else self.size_bytes
         # None: the file is empty, or all of it of another kind; it is one region, read record by record.
         self.shape = _shape(body, first)
+        length = HEAD_BYTES
+        while self.shape is None and length < min(self.size_bytes, MAX_RECORD_BYTES):
+            length *= 16
+            self.shape = _shape(self._read(self._body, length), first)
 
     def resync(self, offset: int) -> int:
         """Return the offset of the first record that starts at or after `offset`; the file's size when none does."""
@@ -245,7 +245,6 @@ class HugeObject(Generic[R]):
             offsets=[base + start - 1 for start in starts],
             records=list(records.values()),
             quirks=[[] for _ in starts],
-            num_boundaries=len(starts),
             end=base + cut - 1,
         )
 
@@ -279,7 +278,7 @@ class HugeObject(Generic[R]):
             reason = "brackets or quotes do not close before the next record"
             if resume is None:
                 if rest >= len(data):
-                    self._take(batch, data, members, base, marked)
+                    self._take(batch, data, members, base)
                     if is_last:
                         batch.bad.append(_truncated(base + len(data), b""))
                     break
@@ -287,7 +286,7 @@ class HugeObject(Generic[R]):
                 resume = next_trusted(rest)
                 after = data[rest + 1 :].lstrip(_SPACE)
                 if is_closed and is_last and resume is None and not after.startswith((b"}", b"]", b",")):
-                    self._take(batch, data, members, base, marked)
+                    self._take(batch, data, members, base)
                     if after:
                         offset = base + len(data) - len(after)
                         reason = f"bytes after the closing brace of the file: {after[:40]!r}"
@@ -302,8 +301,7 @@ class HugeObject(Generic[R]):
                         index -= 1
                     index = max(0, index - 1)
             region_lo = members[index].key_lo if index < len(members) else rest
-            self._take(batch, data, members[:index], base, marked)
-            batch.num_unmarked += region_lo not in marked
+            self._take(batch, data, members[:index], base)
             region = data[region_lo : resume if resume is not None else len(data)]
             if resume is None and is_last:
                 batch.bad.append(_truncated(base + region_lo, region))
@@ -311,13 +309,11 @@ class HugeObject(Generic[R]):
                 key = _key_at(region, 0)
                 batch.bad.append(BadRegion(offset=base + region_lo, length=len(region), key=key, reason=reason))
             lo = resume if resume is not None else len(data)
-        batch.num_boundaries = len(batch.keys) + sum(bad.num_records for bad in batch.bad) - batch.num_unmarked
         return batch
 
-    def _take(self, batch: Batch[R], data: bytes, members: list[Member], base: int, starts: set[int]) -> None:
+    def _take(self, batch: Batch[R], data: bytes, members: list[Member], base: int) -> None:
         """Decode each member on its own; what does not decode is bad, with its reason."""
         for member in members:
-            batch.num_unmarked += member.key_lo not in starts
             raw_key = data[member.key_lo : member.key_hi]
             key = _text(raw_key)
             value = data[member.value_lo : member.value_hi]

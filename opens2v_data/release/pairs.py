@@ -6,7 +6,7 @@ older    {cur_id: "clip_key", cur_class_name, …}                           no 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
@@ -72,7 +72,7 @@ def read_pairs(files: ReleaseFiles, path: str) -> Iterator[PairBatch]:
         yield _read_list(files, path)
         return
     try:
-        huge = HugeObject(files, path, record_type=list[RawPair], decode_one=_decode_list)
+        huge = HugeObject(files, path, record_type=list[RawPair | str], decode_one=_decode_list)
     except ReleaseError as error:
         # One cluster's file, say of a download cut short, must not keep the catalog from being made.
         size = files.size(path)
@@ -93,20 +93,27 @@ def _read_list(files: ReleaseFiles, path: str) -> PairBatch:
     if size > SMALL_FILE_BYTES:
         reason = f"a list of pairs of {size} bytes; only the object form {{cluster: [pair, …]}} may be this long"
         return PairBatch([], [BadRegion(offset=0, length=size, key=None, reason=reason)], size)
+    data = files.read(path)
     try:
-        records, _ = _decode_list(files.read(path))
+        records, _ = _decode_list(data)
     except ValueError as error:
-        return PairBatch([], [BadRegion(offset=0, length=size, key=None, reason=str(error))], size)
+        is_cut = not data.rstrip(b" \t\r\n").endswith(b"]")
+        reason = "the file ends before its list does" if is_cut else str(error)
+        return PairBatch([], [BadRegion(offset=0, length=size, key=None, reason=reason, is_truncated=is_cut)], size)
     _take(records, pairs, bad, None, 0)
     return PairBatch(pairs, bad, size)
 
 
-def _take(records: list[RawPair], pairs: list[PairRecord], bad: list[BadRegion], key: str | None, offset: int) -> None:
+def _take(
+    records: Sequence[RawPair | str], pairs: list[PairRecord], bad: list[BadRegion], key: str | None, offset: int
+) -> None:
     for index, raw in enumerate(records):
         try:
+            if isinstance(raw, str):
+                raise ValueError(raw)
             pairs.append(normalise_pair(raw))
         except ValueError as error:
-            reason = f"pair {index} of its list: {error}"
+            reason = f"{error} (pair {index} of its list)"
             bad.append(BadRegion(offset=offset, length=0, key=key, reason=reason))
 
 
@@ -161,15 +168,23 @@ def _frame(value: int | None) -> int | None:
     return value
 
 
-def _decode_list(value: bytes) -> tuple[list[RawPair], list[str]]:
+def _decode_list(value: bytes) -> tuple[list[RawPair | str], list[str]]:
     try:
-        return _strict.decode(value), []
+        return [*_strict.decode(value)], []
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         try:
             tree, quirks = parse_leniently(value)
-            return msgspec.convert(tree, list[RawPair], strict=False), quirks
+            # One by one: an odd pair must not cost its whole list.
+            return [_convert(pair) for pair in msgspec.convert(tree, list)], quirks
         except ValueError as error:
             raise ValueError(f"unexpected shape of pairs: {str(error)[:300]}") from error
+
+
+def _convert(tree: object) -> RawPair | str:
+    try:
+        return msgspec.convert(tree, RawPair, strict=False)
+    except (msgspec.ValidationError, RecursionError) as error:
+        return f"unexpected shape: {str(error)[:300]}"
 
 
 _strict = msgspec.json.Decoder(list[RawPair])
