@@ -89,10 +89,12 @@ def _is_there(folder: Path, text: str) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """Leave out what `datasets` decoded (videos, images): addresses and paths stand beside it."""
+    """Put None for what `datasets` decoded (videos, images): addresses and paths stand beside it."""
     if isinstance(value, Mapping):
-        return {name: _plain(inner) for name, inner in value.items() if name not in ("video", "image")}
-    return [_plain(inner) for inner in value] if isinstance(value, list) else value
+        return {name: _plain(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_plain(inner) for inner in value]
+    return value if value is None or isinstance(value, str | int | float) else None
 
 
 def safe_name(name: str, *, max_length: int = 150) -> str:

@@ -118,9 +118,8 @@ def run(arguments: argparse.Namespace) -> int:
                 f"one again and run the same command. {part.num_members:,} members before it are indexed"
             )
     if manifest.report.get("pairs_unreadable"):
-        note(
-            f"warning: {manifest.report['pairs_unreadable']:,} pairs or stretches of pair files could not be read, see {root}/quarantine.jsonl"
-        )
+        count = manifest.report["pairs_unreadable"]
+        note(f"warning: {count:,} pairs or stretches of pair files could not be read, see {root}/quarantine.jsonl")
     if manifest.report.get("pair_files_cut"):
         code = 3
         note(

@@ -83,7 +83,7 @@ def read_pairs(files: ReleaseFiles, path: str) -> Iterator[PairBatch]:
         pairs: list[PairRecord] = []
         for key, offset, records in zip(batch.keys, batch.offsets, batch.records, strict=True):
             _take(records, pairs, bad, key, offset)
-        yield PairBatch(pairs, bad, batch.end)
+        yield PairBatch(pairs, sorted(bad, key=lambda region: region.offset), batch.end)
 
 
 def _read_list(files: ReleaseFiles, path: str) -> PairBatch:
@@ -98,7 +98,7 @@ def _read_list(files: ReleaseFiles, path: str) -> PairBatch:
         records, _ = _decode_list(data)
     except ValueError as error:
         is_cut = not data.rstrip(b" \t\r\n").endswith(b"]")
-        reason = "the file ends before its list does" if is_cut else str(error)
+        reason = "no whole list of pairs: the file ends before it does" if is_cut else str(error)
         return PairBatch([], [BadRegion(offset=0, length=size, key=None, reason=reason, is_truncated=is_cut)], size)
     _take(records, pairs, bad, None, 0)
     return PairBatch(pairs, bad, size)

@@ -89,12 +89,13 @@ def record_of(path: str | None, number: int = 1) -> dict[str, Any]:
     return tree
 
 
-def made(root: Path, **options: Any) -> Manifest:
+def made(root: Path, *, problem: str | None = None, **options: Any) -> Manifest:
+    """Make a catalog that verifies, but for one problem where one is named."""
     manifest = make(root / "release", root / "catalog", **options).manifest
     assert manifest is not None
-    assert [
-        check for check in verify(Catalog.open(root / "catalog"), release=root / "release") if not check.is_ok
-    ] == []
+    bad = [check for check in verify(Catalog.open(root / "catalog"), release=root / "release") if not check.is_ok]
+    found = [problem is not None and problem in text for check in bad for text in check.problems]
+    assert found == ([] if problem is None else [True])
     return manifest
 
 
@@ -182,7 +183,7 @@ def test_a_tar_that_ends_inside_a_member_keeps_the_members_before(tmp_path: Path
     write_json(release, "p", {"a": record_of("a.mp4"), "b": record_of("b.mp4")})
     joined = tar_of([("p/a.mp4", video("a")), ("p/b.mp4", video("b"))])
     write(release / "Videos/p/p.tar", joined[: joined.index(video("b")) + 50])
-    manifest = made(tmp_path)
+    manifest = made(tmp_path, problem="get its last pieces")
     assert [row["name"] for row in table(tmp_path, "members")] == ["p/a.mp4"]
     assert manifest.source.parts[0].truncated_at is not None
     assert manifest.report["clips_without_video"] == 1
@@ -191,9 +192,24 @@ def test_a_tar_that_ends_inside_a_member_keeps_the_members_before(tmp_path: Path
 def test_a_file_that_is_no_tar_is_named_and_costs_no_clip(tmp_path: Path) -> None:
     write_json(tmp_path / "release", "p", {"a": record_of("a.mp4")})
     write(tmp_path / "release/Videos/p/p.tar", b"no tar " * 1000)
-    manifest = made(tmp_path)
+    manifest = made(tmp_path, problem="could not be read to its end")
     assert table(tmp_path, "members") == []
     assert "part p, byte 0" in repr(manifest.source.parts[0])
+
+
+def test_a_piece_cut_short_in_the_middle_keeps_the_members_before_and_is_told(tmp_path: Path) -> None:
+    release = tmp_path / "release"
+    write_json(release, "p", {name: record_of(f"{name}.mp4") for name in "abc"})
+    joined = tar_of([(f"p/{name}.mp4", video(name)) for name in "abc"])
+    at = joined.index(video("b"))
+    for number, data in enumerate((joined[:at], joined[at + 300 :])):
+        write(release / f"Videos/p/p.tar.split.{number:03d}", data)
+    manifest = make(release, tmp_path / "catalog").manifest
+    assert manifest is not None
+    checks = verify(Catalog.open(tmp_path / "catalog"), release=release)
+    assert any("could not be read to its end" in problem for check in checks for problem in check.problems)
+    assert "p/a.mp4" in [row["name"] for row in table(tmp_path, "members")]
+    assert manifest.source.parts[0].fault is not None
 
 
 def test_members_are_written_in_batches_of_any_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -131,7 +131,7 @@ def test_json_says_of_each_row_what_became_of_it(opens2v: Run, sample_catalog: P
 
 def test_without_the_release_every_row_is_skipped_and_says_so(opens2v: Run, sample_catalog: Path) -> None:
     shown = opens2v("stream", sample_catalog, "--save", "out", "--limit", 2, "--release", "gone")
-    assert (shown.code, shown.out) == (0, "")
+    assert (shown.code, shown.out) == (1, "")
     assert shown.err.count("no video: expected the release at gone, found no folder") == 2
     assert shown.err.endswith("2 rows = 0 saved + 2 skipped, in out\n")
 

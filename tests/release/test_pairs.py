@@ -119,10 +119,18 @@ def test_a_cluster_of_another_shape_is_reported_and_the_others_stay() -> None:
     pairs, bad = read(text)
     assert len(pairs) == 2
     assert [(region.key, region.offset) for region in bad] == [("b", text.index(b'"b"')), ("c", text.index(b'"c"'))]
-    assert all("unexpected shape of pairs: " in region.reason for region in bad)
+    assert all("unexpected shape" in region.reason for region in bad)
 
 
-@pytest.mark.parametrize("text", [b"", b"null", b"\x1f\x8b\x08", b"[", b"[{]", b'[{"cur_id": 5}]', b"[" * 100_000])
+def test_an_odd_pair_costs_itself_only() -> None:
+    odd = PAIR | {"cur_class_name": None, "cur_id": 5}
+    for text in (json.dumps({"a": [PAIR, odd, PAIR]}), json.dumps([PAIR, odd, PAIR])):
+        pairs, bad = read(text.encode())
+        assert len(pairs) == 2
+        assert ["(pair 1 of its list)" in region.reason for region in bad] == [True]
+
+
+@pytest.mark.parametrize("text", [b"", b"null", b"\x1f\x8b\x08", b"[", b"[{]", b"[" * 100_000])
 def test_a_file_that_holds_no_pairs_is_reported_whole(text: bytes) -> None:
     pairs, bad = read(text)
     assert pairs == []
