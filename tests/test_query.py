@@ -301,3 +301,14 @@ def test_rows_are_fetched_for_the_ids_asked_for(made: Made, ids: Any) -> None:
     subjects = made.query.fetch("subjects", ids)
     expected = [(row, n) for row in wanted for n in range(1, len(boxes(made.clips[row])) + 1)]
     assert list(zip(*(subjects.column(name).to_pylist() for name in ("clip_id", "object_id")), strict=True)) == expected
+
+
+def test_a_forked_process_asks_on_its_own(made: Made) -> None:
+    expected = made.query.count()
+    context = multiprocessing.get_context("fork")
+    queue = context.Queue()
+    child = context.Process(target=lambda: queue.put(made.query.count()))
+    child.start()
+    assert queue.get(timeout=60) == expected
+    child.join(60)
+    assert child.exitcode == 0
