@@ -15,7 +15,7 @@ from PIL import Image
 
 import opens2v_data
 from opens2v_data.errors import MissingPieceError
-from opens2v_loaders import SavedRow, save_row
+from opens2v_loaders import SavedRow, save_row, saving
 from opens2v_loaders.saving import ROW_FILE, safe_name
 
 if TYPE_CHECKING:
@@ -255,3 +255,19 @@ def test_a_pair_with_one_side_missing_is_not_saved_and_names_the_side(
     assert saved.folder.name == f"pair-{row['pair_id']:08d}"
     assert (saved.is_saved, saved.notes) == (False, ("partner: no video: the release has no bytes for this clip",))
     assert not (saved.folder / ROW_FILE).exists()
+
+
+def test_what_datasets_decoded_is_left_out_of_the_saved_row() -> None:
+    row = {
+        "video": object(),
+        "video_path": "opens2v://c/p/0-5/m",
+        "views": [{"image": object(), "path": "v.png"}],
+        "n": 1.5,
+    }
+    expected = {
+        "video": None,
+        "video_path": "opens2v://c/p/0-5/m",
+        "views": [{"image": None, "path": "v.png"}],
+        "n": 1.5,
+    }
+    assert saving._plain(row) == expected
