@@ -181,9 +181,10 @@ def measure(base: Path, form: str, arguments: argparse.Namespace) -> tuple[list[
 
     size = big.stat().st_size
     catalog = base / "catalog"
-    for workers in arguments.workers:
-        costs = []
-        for _ in range(arguments.runs):
+    costs_by_workers: dict[int, list[Any]] = {workers: [] for workers in arguments.workers}
+    for _ in range(arguments.runs):
+        # In turn: a machine that gets slower or faster does so for all.
+        for workers in arguments.workers:
             shutil.rmtree(catalog, ignore_errors=True)
             command = [
                 sys.executable,
@@ -200,13 +201,23 @@ def measure(base: Path, form: str, arguments: argparse.Namespace) -> tuple[list[
             cost = run_isolated(command)
             if cost.code or json.loads(cost.output)["tables"]["clips"] != count:
                 raise SystemExit(f"ingest failed or lost records: {cost.error}{cost.output}")
-            costs.append(cost)
-        sizes = {path.suffix: 0 for path in catalog.rglob("*") if path.is_file()}
-        for path in catalog.rglob("*"):
-            if path.is_file():
-                sizes[path.suffix] += path.stat().st_size
-        result = f"{count:,} rows; parquet {sizes['.parquet'] / 1e6:,.0f} MB, masks {sizes['.bin'] / 1e6:,.0f} MB"
+            costs_by_workers[workers].append(cost)
+    sizes = {path.suffix: 0 for path in catalog.rglob("*") if path.is_file()}
+    for path in catalog.rglob("*"):
+        if path.is_file():
+            sizes[path.suffix] += path.stat().st_size
+    result = f"{count:,} rows; parquet {sizes['.parquet'] / 1e6:,.0f} MB, masks {sizes['.bin'] / 1e6:,.0f} MB"
+    first, *others = arguments.workers
+    for workers, costs in costs_by_workers.items():
         add(f"opens2v ingest, {workers} worker{'s' * (workers > 1)}", size, costs, result)
+    for workers in others:
+        pairs = zip(costs_by_workers[first], costs_by_workers[workers], strict=True)
+        ratios = sorted(alone.wall_seconds / together.wall_seconds for alone, together in pairs)
+        print(
+            f"{form}: {workers} workers against {first}, run by run: {', '.join(f'{ratio:.2f}x' for ratio in ratios)}; "
+            f"median {statistics.median(ratios):.2f}x",
+            flush=True,
+        )
     costs = [run_isolated([sys.executable, "-c", FLOOR, str(big)]) for _ in range(arguments.runs)]
     add("floor", size, costs, f"{costs[0].output.strip()} records read, parsed, masks compressed; nothing written")
     big.unlink()

@@ -14,6 +14,8 @@ import shutil
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -64,6 +66,8 @@ def assemble_units(
     units: list[UnitResult],
     parts: list[IndexedPart],
     progress: Callable[[int, int], None] | None = None,
+    *,
+    workers: int = 1,
 ) -> Assembly:
     """Write all tables that come from units and members to `folder`.
 
@@ -73,6 +77,7 @@ def assemble_units(
         units: finished units in order: by file, then by offset.
         parts: indexed video parts in order.
         progress: called with clips done and clips in all.
+        workers: how many threads to use; the tables are the same for any number.
     """
     assembly = Assembly()
     keep = _find_duplicates(work, units, assembly)
@@ -80,7 +85,8 @@ def assemble_units(
     classes = _count_classes(work, units, keep)
     assembly.classes = classes
     _write_members(work, folder, parts, assembly)
-    _write_clips(work, folder, units, keep, classes, parts, num_clips, assembly, progress)
+    with ThreadPoolExecutor(workers) if workers > 1 else nullcontext() as pool:
+        _write_clips(work, folder, units, keep, classes, parts, num_clips, assembly, progress, pool)
     return assembly
 
 
@@ -150,6 +156,7 @@ def _write_clips(
     num_clips: int,
     assembly: Assembly,
     progress: Callable[[int, int], None] | None,
+    pool: Executor | None,
 ) -> None:
     class_sorter = RangeSorter(
         CLASS_INDEX.arrow, by="class_id", folder=work / "sort-classes", edges=classes.edges(ROWS_PER_RANGE)
@@ -165,11 +172,11 @@ def _write_clips(
     used = np.zeros(sum(part.source.num_members for part in parts), bool)
     blobs = _BlobFiles(work, folder, units)
     with (
-        TableWriter(CLIPS, folder) as clips_writer,
-        TableWriter(CAPTIONS, folder) as captions_writer,
-        TableWriter(SUBJECTS, folder) as subjects_writer,
-        TableWriter(MASKS, folder) as masks_writer,
-        TableWriter(LOCATIONS, folder) as locations_writer,
+        TableWriter(CLIPS, folder, pool) as clips_writer,
+        TableWriter(CAPTIONS, folder, pool) as captions_writer,
+        TableWriter(SUBJECTS, folder, pool) as subjects_writer,
+        TableWriter(MASKS, folder, pool) as masks_writer,
+        TableWriter(LOCATIONS, folder, pool) as locations_writer,
     ):
         first = 0
         for unit, mask in zip(units, keep, strict=True):
@@ -246,14 +253,14 @@ def _write_clips(
     for writer in (clips_writer, captions_writer, subjects_writer, masks_writer, locations_writer):
         _done(assembly, writer)
     assembly.files += blobs.files
-    with TableWriter(CLASS_INDEX, folder) as writer:
+    with TableWriter(CLASS_INDEX, folder, pool) as writer:
         for table in class_sorter.sorted():
             classes.count_clips(table)
             writer.write(table)
     class_sorter.close()
     _done(assembly, writer)
     clip_keys = ClipKeys(key_hashes, stem_hashes, part_idx, part_names)
-    with TableWriter(KEYS, folder) as writer:
+    with TableWriter(KEYS, folder, pool) as writer:
         for lo in range(0, num_clips, 1 << 20):
             order = clip_keys.by_key[lo : lo + (1 << 20)]
             writer.write_columns(key_hash=key_hashes[order], clip_id=order.astype(np.int32))

@@ -332,6 +332,8 @@ def _run(
                 pool.submit(index_local_part, work, part, files.uri): "part" for part in parts
             }
             jobs |= {pool.submit(_unit_in_worker, files, work, plan): "unit" for plan in todo}
+        # Arrow imports pandas, where there is one, at the first column made an array (0.2 s): now, while the workers work.
+        pa.array([0]).to_numpy()
         waiting = set(jobs)
         try:
             while waiting:
@@ -456,7 +458,7 @@ def _put_together(
     folder = work / "tables"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
-    assembly = assemble_units(work, folder, units, members, report("tables"))
+    assembly = assemble_units(work, folder, units, members, report("tables"), workers=options.workers)
     assert assembly.clip_keys is not None and assembly.classes is not None
     keys, classes = assembly.clip_keys, assembly.classes
     pairs, bad_pairs, pair_counts = write_pairs(release, work, folder, keys, classes, report("pairs"))

@@ -34,8 +34,11 @@ from opens2v_data.release.keys import cluster_of, key_stem
 from opens2v_data.release.layout import part_of
 from opens2v_data.release.records import ClipRecord, RawRecord, RecordError, decode_record, normalise
 
-FLUSH_ROWS = 512
-"""Clips per Arrow batch: few enough that a worker stays small, enough that a batch costs little per row."""
+FLUSH_ROWS = 128
+"""Clips made Arrow at once: few enough that its Python values stay in the cache (512 took 4% more), enough that one is cheap."""
+
+WRITE_ROWS = 2048
+"""Clips per batch in a unit's files: putting units together costs per batch (1.07 s of 4 GB with 512, 1.7 s with 128)."""
 
 MASKS_FILE = "masks.bin"
 
@@ -218,12 +221,15 @@ class _UnitWriter:
         self._subjects = pa.ipc.new_file(self._files["subjects.arrow"], UNIT_SUBJECTS)
         self._clip_rows: list[tuple[Any, ...]] = []
         self._subject_columns = _SubjectColumns()
+        self._clip_batches: list[pa.RecordBatch] = []
+        self._subject_batches: list[pa.RecordBatch] = []
 
     def __enter__(self) -> _UnitWriter:
         return self
 
     def __exit__(self, *exception: object) -> None:
         self._flush()
+        self._write()
         self._clips.close()
         self._subjects.close()
         for name, file in self._files.items():
@@ -302,11 +308,19 @@ class _UnitWriter:
         columns.insert(-1, key_hashes(keys))
         columns.insert(-1, key_hashes(map(key_stem, keys)))
         arrays = [pa.array(column, field.type) for column, field in zip(columns, UNIT_CLIPS, strict=True)]
-        self._clips.write_batch(pa.RecordBatch.from_arrays(arrays, schema=UNIT_CLIPS))
+        self._clip_batches.append(pa.RecordBatch.from_arrays(arrays, schema=UNIT_CLIPS))
         if self._subject_columns.row:
-            self._subjects.write_batch(self._subject_columns.to_batch())
+            self._subject_batches.append(self._subject_columns.to_batch())
         self._clip_rows.clear()
         self._subject_columns = _SubjectColumns()
+        if sum(batch.num_rows for batch in self._clip_batches) >= WRITE_ROWS:
+            self._write()
+
+    def _write(self) -> None:
+        for batches, writer in ((self._clip_batches, self._clips), (self._subject_batches, self._subjects)):
+            if batches:
+                writer.write_table(pa.Table.from_batches(batches).combine_chunks())
+                batches.clear()
 
 
 class _SubjectColumns:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from concurrent.futures import Executor, Future
 from pathlib import Path
 from types import TracebackType
 
@@ -71,10 +72,17 @@ class TableWriter:
     """Write `<folder>/<table>.parquet`; the bytes depend on the rows only, not on how they were batched.
 
     Use as a context manager; `file` is there after it.
+
+    Args:
+        table: what to write.
+        folder: where to.
+        pool: threads that encode row groups, one at a time per table, while the caller goes on; None: the caller does.
     """
 
-    def __init__(self, table: TableSchema, folder: Path) -> None:
+    def __init__(self, table: TableSchema, folder: Path, pool: Executor | None = None) -> None:
         self.table = table
+        self._pool = pool
+        self._encoding: Future[None] | None = None
         self.path = folder / f"{table.name}.parquet"
         self.num_rows = 0
         self.file: CatalogFile | None = None
@@ -121,6 +129,7 @@ class TableWriter:
             if error is None:
                 while self._num_pending:
                     self._flush(min(self._num_pending, self.table.row_group_rows))
+            self._wait()
             self._writer.close()
         finally:
             self._sink.close()
@@ -139,14 +148,26 @@ class TableWriter:
         rest = pending.slice(num_rows)
         self._pending = rest.to_batches()
         self._num_pending = rest.num_rows
-        self._writer.write_table(group, row_group_size=num_rows)
-        self.num_rows += num_rows
+        self._wait()
+        if self._pool is None:
+            self._encode(group)
+        else:
+            self._encoding = self._pool.submit(self._encode, group)
+
+    def _wait(self) -> None:
+        encoding, self._encoding = self._encoding, None
+        if encoding is not None:
+            encoding.result()
+
+    def _encode(self, group: pa.Table) -> None:
+        self._writer.write_table(group, row_group_size=group.num_rows)
+        self.num_rows += group.num_rows
         ranges = {}
         for name in self.table.ranges:
             values = group.column(name).combine_chunks().drop_null().to_numpy(zero_copy_only=False)
             if len(values):
                 ranges[name] = (values.min().item(), values.max().item())
-        self._row_groups.append(RowGroup(rows=num_rows, ranges=ranges))
+        self._row_groups.append(RowGroup(rows=group.num_rows, ranges=ranges))
 
 
 def _leaf(name: str, schema: pa.Schema) -> str:
