@@ -7,7 +7,10 @@
     │   ├── TarFormatError           a header that is no tar header, or a kind we refuse (GNU sparse)
     │   ├── MissingPieceError        a piece of a split tar is not there, or has another size than recorded
     │   ├── MemberNotFoundError      no member of that name in the part
-    │   └── ShortReadError           a store gave fewer bytes than asked for
+    │   ├── ShortReadError           a store gave fewer bytes than asked for
+    │   ├── RemoteError              a server did not give the bytes: `status`, `is_retryable`
+    │   ├── RevisionMovedError       a repository is not at the commit, or a piece not of the size, that was pinned
+    │   └── DeadlineError            a clip's bytes did not come in the time allowed
     ├── CatalogError                 the catalog's tables
     │   ├── CatalogNotFoundError     no catalog at the given place, or none given and none found
     │   ├── CatalogVersionError      written by another schema version
@@ -25,6 +28,8 @@
 A caller's mistake (a negative limit, an unknown config name) is a plain `ValueError` or `TypeError`.
 Every message says what was expected, what was found, where, and what to do.
 """
+
+from typing import Self
 
 
 class Opens2vError(Exception):
@@ -52,6 +57,13 @@ class TruncatedJsonError(ReleaseError):
 class ArchiveError(Opens2vError):
     """Bytes inside a part's tar could not be found or read."""
 
+    def at(self, where: str) -> Self:
+        """Return the same error with a place in front of its message."""
+        made = type(self).__new__(type(self))
+        made.__dict__.update(self.__dict__)
+        made.args = (f"{where}: {self}",)
+        return made
+
 
 class TarFormatError(ArchiveError):
     """A header that is no tar header, or of a kind we refuse."""
@@ -67,6 +79,37 @@ class MemberNotFoundError(ArchiveError, LookupError):
 
 class ShortReadError(ArchiveError):
     """A store gave fewer bytes than asked for."""
+
+
+class RemoteError(ArchiveError):
+    """A server did not give the bytes.
+
+    Attributes:
+        status: HTTP status of the last answer; None when none came (no connection, cut off, timed out).
+        is_retryable: whether the same request may succeed later.
+        retry_after_seconds: how long the server asks to wait; None where it does not say.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        is_retryable: bool = False,
+        retry_after_seconds: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.is_retryable = is_retryable
+        self.retry_after_seconds = retry_after_seconds
+
+
+class RevisionMovedError(ArchiveError):
+    """A repository is not at the commit, or a piece not of the size, that was pinned."""
+
+
+class DeadlineError(ArchiveError):
+    """A clip's bytes did not come in the time allowed."""
 
 
 class CatalogError(Opens2vError):

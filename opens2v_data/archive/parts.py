@@ -157,7 +157,7 @@ class PartReader:
             try:
                 chunks.append(self.store.read_range(path, start, length_here))
             except ArchiveError as error:
-                raise type(error)(f"{self.part.where(offset)}: {error}") from error
+                raise error.at(self.part.where(offset)) from error
             offset += length_here
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
@@ -184,7 +184,7 @@ class PartReader:
         try:
             found = self.store.size(path)
         except ArchiveError as error:
-            raise type(error)(f"part {self.part.name}, member {name}: {error}") from error
+            raise error.at(f"part {self.part.name}, member {name}") from error
         if found != size_bytes:
             raise MissingPieceError(
                 f"part {self.part.name}, member {name}: {path} has {found} bytes, the index says {size_bytes}; "
@@ -208,7 +208,7 @@ class PartReader:
         try:
             found = self.store.size(path)
         except ArchiveError as error:
-            raise type(error)(f"part {self.part.name}: {error}") from error
+            raise error.at(f"part {self.part.name}") from error
         if found != recorded:
             raise MissingPieceError(
                 f"part {self.part.name}: piece {path} has {found} bytes, recorded were {recorded}. Its download is "

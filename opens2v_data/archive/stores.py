@@ -76,7 +76,7 @@ class LocalStore:
 
     def read_range(self, path: str, start: int, length: int) -> bytes:
         """Return exactly `length` bytes from byte `start` on."""
-        _check_range(start, length)
+        check_range(start, length)
         file = self._open(path)
         chunks: list[bytes] = []
         missing = length
@@ -139,7 +139,7 @@ class MemoryStore:
 
     def read_range(self, path: str, start: int, length: int) -> bytes:
         """Return exactly `length` bytes from byte `start` on."""
-        _check_range(start, length)
+        check_range(start, length)
         data = self._file(path)[start : start + length]
         if len(data) < length:
             raise _short_read(path, start, length, len(data))
@@ -183,7 +183,7 @@ def _new_local_store(root: Path, max_open_files: int) -> LocalStore:
     return LocalStore(root, max_open_files=max_open_files)
 
 
-def _check_range(start: int, length: int) -> None:
+def check_range(start: int, length: int) -> None:
     if start < 0 or length < 0:
         raise ValueError(f"start and length must not be negative, got start {start} and length {length}")
 

@@ -1,0 +1,289 @@
+"""One byte range by HTTP, exactly: a fast way that almost always works, and a careful one that understands refusals.
+
+    fast      obstore (Rust, one pool of connections per address; the GIL is free meanwhile); it gives bytes or a vague error
+    careful   urllib, after the fast way failed: status, Retry-After, Content-Range and length are looked at one by one
+
+Addresses may be signed: they are in no message, log or repr. What a caller sees is named by `label`, a path of the release.
+"""
+
+from __future__ import annotations
+
+import http.client
+import os
+import random
+import threading
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass, field
+from datetime import timedelta
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any
+
+from opens2v_data.errors import MissingExtraError, MissingPieceError, RemoteError, ShortReadError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MAX_WASTE_BYTES = 32 << 20
+"""A server that ignores ranges sends a file from its start: up to here that is read and cut, beyond it refused."""
+
+_RETRIED = frozenset((408, 425, 429, 500, 502, 503, 504))
+_USER_AGENT = "opens2v-data"
+
+
+@dataclass(frozen=True, kw_only=True)
+class HttpOptions:
+    """How patient a store is.
+
+    Attributes:
+        attempts: requests for one range, the first included.
+        timeout_seconds: for one request, from connecting to its last byte. 2 MB at 64 kB/s take 30 s.
+        backoff_seconds: before a repetition; doubles each time, with jitter. After the fast way failed there is no wait.
+        max_backoff_seconds: the longest of these waits.
+        max_retry_after_seconds: a server that asks for a longer wait than this gets its refusal reported instead. The Hub's
+            windows are 300 s long.
+    """
+
+    attempts: int = 6
+    timeout_seconds: float = 60.0
+    backoff_seconds: float = 0.2
+    max_backoff_seconds: float = 10.0
+    max_retry_after_seconds: float = 330.0
+
+    def __post_init__(self) -> None:
+        if self.attempts < 1:
+            raise ValueError(f"attempts must be at least 1, got {self.attempts}")
+        for name in ("timeout_seconds", "backoff_seconds", "max_backoff_seconds", "max_retry_after_seconds"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
+
+
+@dataclass
+class Counters:
+    """What a store has asked of its server so far.
+
+    Attributes:
+        num_requests: requests for bytes, repetitions included.
+        num_bytes: bytes delivered.
+        num_retries: repetitions.
+        num_resolves: calls of the Hub's `/resolve`, which are what its quota counts.
+        num_expired: signed addresses that were refused before or after their time.
+    """
+
+    num_requests: int = 0
+    num_bytes: int = 0
+    num_retries: int = 0
+    num_resolves: int = 0
+    num_expired: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
+
+    def add(self, **counts: int) -> None:
+        """Add to some of them."""
+        with self._lock:
+            for name, count in counts.items():
+                setattr(self, name, getattr(self, name) + count)
+
+
+class AddressRefusedError(Exception):
+    """401 or 403: the address has expired, or was never allowed. `status` is which."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"the server answered {status}")
+        self.status = status
+
+
+class Address:
+    """Where a file's bytes are served.
+
+    Args:
+        url: its address, perhaps signed.
+        options: for its connections.
+        headers: sent to that server only, never along a redirect.
+    """
+
+    def __init__(self, url: str, options: HttpOptions, *, headers: Mapping[str, str] | None = None) -> None:
+        self.url = url
+        self.headers = dict(headers or {})
+        self._options = options
+        self._store: Any = None
+        self._lock = threading.Lock()
+
+    def __repr__(self) -> str:
+        return "Address(…)"
+
+    @property
+    def store(self) -> Any:
+        """The obstore store for this address; None where the fast way cannot be used."""
+        if self.headers or not _can_use_obstore():
+            return None
+        with self._lock:
+            if self._store is None:
+                from obstore.store import HTTPStore
+
+                self._store = HTTPStore.from_url(
+                    self.url,
+                    client_options={
+                        "allow_http": self.url.startswith("http://"),
+                        "timeout": timedelta(seconds=self._options.timeout_seconds),
+                        "user_agent": _USER_AGENT,
+                    },
+                    retry_config={"max_retries": 0},
+                )
+            return self._store
+
+
+def read_address(
+    address: Address, start: int, length: int, *, label: str, options: HttpOptions, counters: Counters
+) -> bytes:
+    """Return exactly `length` bytes from `start`.
+
+    Args:
+        address: where.
+        start, length: the range.
+        label: what the bytes are called in messages.
+        options: how patient to be.
+        counters: told of requests and bytes.
+
+    Raises:
+        AddressRefusedError: 401 or 403.
+        MissingPieceError: 404.
+        ShortReadError: the file ends before the range does.
+        RemoteError: the server gave something else, or nothing, each time.
+    """
+    if length == 0:
+        return b""
+    last: RemoteError | None = None
+    for attempt in range(options.attempts):
+        counters.add(num_requests=1, num_retries=int(attempt > 0))
+        try:
+            if attempt == 0 and address.store is not None:
+                data = _read_fast(address, start, length)
+            else:
+                data = _read_carefully(address, start, length, label, options)
+        except RemoteError as error:
+            if not error.is_retryable or (error.retry_after_seconds or 0) > options.max_retry_after_seconds:
+                raise
+            last = error
+            if attempt + 1 < options.attempts:
+                wait = error.retry_after_seconds
+                time.sleep(_backoff(attempt, options) if wait is None else wait)
+        else:
+            if data is not None:
+                counters.add(num_bytes=length)
+                return data
+    where = f"{label}, byte {start}"
+    raise RemoteError(
+        f"{where}: no bytes in {options.attempts} attempts; at last {last or 'no answer'}; check the connection, then run again",
+        status=last.status if last else None,
+        is_retryable=True,
+    ) from last
+
+
+def _backoff(number: int, options: HttpOptions) -> float:
+    return min(options.max_backoff_seconds, options.backoff_seconds * 2**number) * random.uniform(0.5, 1.5)
+
+
+# -- the fast way ----------------------------------------------------------------------------------------------------
+
+_first_user: list[int] = []
+
+
+def _can_use_obstore() -> bool:
+    """Obstore's threads do not live on in a forked process, where a call would wait for ever: go the careful way there."""
+    if not _first_user:
+        try:
+            import obstore  # noqa: F401
+        except ImportError as error:
+            raise MissingExtraError(package="obstore", extra="hub", needed_for="reading over HTTP") from error
+        _first_user.append(os.getpid())
+    return _first_user[0] == os.getpid()
+
+
+def _read_fast(address: Address, start: int, length: int) -> bytes | None:
+    """Return the bytes, or None when they did not come; obstore's messages hold the address, so none goes further."""
+    store = address.store
+    if store is None:
+        return None
+    from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
+
+    try:
+        data = store.get_range("", start=start, length=length)
+    except UnauthenticatedError:
+        raise AddressRefusedError(401) from None
+    except PermissionDeniedError:
+        raise AddressRefusedError(403) from None
+    except (BaseError, OSError, ValueError):
+        return None
+    return data.to_bytes() if len(data) == length else None
+
+
+# -- the careful way -------------------------------------------------------------------------------------------------
+
+
+def _read_carefully(address: Address, start: int, length: int, label: str, options: HttpOptions) -> bytes:
+    request = urllib.request.Request(address.url, headers={"User-Agent": _USER_AGENT, "Accept-Encoding": "identity"})
+    for name, value in address.headers.items():
+        # Not sent along a redirect: the Hub's token is for the Hub.
+        request.add_unredirected_header(name, value)
+    request.add_header("Range", f"bytes={start}-{start + length - 1}")
+    where = f"{label}, bytes {start} to {start + length}"
+    try:
+        with urllib.request.urlopen(request, timeout=options.timeout_seconds) as answer:
+            return _body(answer, start, length, where)
+    except urllib.error.HTTPError as error:
+        status, wait = error.code, retry_after_seconds(error.headers)
+        error.close()
+    except (OSError, http.client.HTTPException) as error:
+        reason = getattr(error, "reason", error)
+        raise RemoteError(
+            f"{where}: the connection failed ({type(error).__name__}: {reason})", is_retryable=True
+        ) from None
+    if status in (401, 403):
+        raise AddressRefusedError(status)
+    if status == 404:
+        raise MissingPieceError(f"{where}: the server has no such file; check the address and the revision")
+    if status == 416:
+        raise ShortReadError(
+            f"{where}: the file at the server ends before; the upload has changed, or the index is not of it"
+        )
+    raise RemoteError(
+        f"{where}: the server answered {status}",
+        status=status,
+        is_retryable=status in _RETRIED,
+        retry_after_seconds=wait,
+    )
+
+
+def _body(answer: Any, start: int, length: int, where: str) -> bytes:
+    skip = 0
+    if answer.status == 206:
+        given = answer.headers.get("Content-Range", "")
+        if not given.startswith(f"bytes {start}-"):
+            raise RemoteError(
+                f"{where}: asked for these, the server sent {given or 'others'!r}", status=206, is_retryable=True
+            )
+    else:
+        # The whole file, by a server or proxy that does not know ranges.
+        skip = start
+        if start + length > MAX_WASTE_BYTES:
+            raise RemoteError(f"{where}: the server ignores byte ranges (status {answer.status})", status=answer.status)
+    data = answer.read(skip + length)[skip:]
+    if len(data) != length:
+        raise RemoteError(
+            f"{where}: {len(data)} bytes came, expected {length}", status=answer.status, is_retryable=True
+        )
+    return data
+
+
+def retry_after_seconds(headers: Any) -> float | None:
+    """Return the seconds that a `Retry-After` header asks to wait: a number, or a date."""
+    text = (headers.get("Retry-After") or "").strip()
+    if text.isdigit():
+        return float(text)
+    if not text:
+        return None
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
+    except ValueError:
+        return None

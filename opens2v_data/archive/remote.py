@@ -1,0 +1,533 @@
+"""Files on a server: any that knows byte ranges, and the Hub with its signed addresses and quotas.
+
+    Hub     /resolve/<commit>/<piece>  ──302──▶  signed address on another host, good for an hour or so
+    us      one call per piece, then ranges straight from there; called again when the address is refused
+
+The Hub counts calls of `/resolve`. One per clip is 17 clips a second for a free account; one per piece is 1,050 for all of
+the release. A piece's address is asked for once, however many threads want it.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, quote, urljoin, urlsplit
+
+from opens2v_data.archive.addresses import HubAddress, is_commit
+from opens2v_data.archive.http import (
+    Address,
+    AddressRefusedError,
+    Counters,
+    HttpOptions,
+    read_address,
+    retry_after_seconds,
+)
+from opens2v_data.archive.names import name_fault
+from opens2v_data.archive.quota import bucket_of
+from opens2v_data.archive.stores import check_range
+from opens2v_data.errors import (
+    ArchiveError,
+    MissingExtraError,
+    MissingPieceError,
+    RemoteError,
+    RevisionMovedError,
+    ShortReadError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+_MAX_REDIRECTS = 5
+_ADVICE = "check the name, or log in with `hf auth login` (or HF_TOKEN) if it is private or gated"
+
+
+class HttpStore:
+    """Files below an address; a `Store`.
+
+    Sizes are asked for once per file. It can be pickled to other processes; each opens connections of its own.
+
+    Args:
+        base_url: `http://` or `https://`, without a query.
+        options: how patient to be.
+
+    Attributes:
+        counters: what was asked of the server.
+    """
+
+    def __init__(self, base_url: str, *, options: HttpOptions | None = None) -> None:
+        parts = urlsplit(base_url)
+        if parts.scheme not in ("http", "https") or not parts.netloc or parts.query:
+            raise ValueError(f"expected http(s)://HOST/PATH without a query, got {base_url!r}")
+        self.uri = base_url.rstrip("/")
+        self.options = options or HttpOptions()
+        self.counters = Counters()
+        self._addresses: dict[str, Address] = {}
+        self._sizes: dict[str, int] = {}
+        self._lock = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"HttpStore({self.uri!r})"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _new_http_store, (self.uri, self.options)
+
+    def size(self, path: str) -> int:
+        """Return the file's size in bytes, as the server says."""
+        if path not in self._sizes:
+            self._sizes[path] = self._ask_size(path)
+        return self._sizes[path]
+
+    def read_range(self, path: str, start: int, length: int) -> bytes:
+        """Return exactly `length` bytes from byte `start` on."""
+        check_range(start, length)
+        address = self._address(path)
+        try:
+            return read_address(address, start, length, label=path, options=self.options, counters=self.counters)
+        except AddressRefusedError as error:
+            raise RemoteError(f"{self.uri}/{path}: the server answered {error.status}", status=error.status) from None
+
+    def read_ranges(self, path: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+        """Return the bytes of several `(start, length)` ranges, in the order given."""
+        return [self.read_range(path, start, length) for start, length in ranges]
+
+    def close(self) -> None:
+        """Forget connections; the store can still be used."""
+        with self._lock:
+            self._addresses.clear()
+
+    def _address(self, path: str) -> Address:
+        with self._lock:
+            if path not in self._addresses:
+                _check_name(path, self.uri)
+                self._addresses[path] = Address(f"{self.uri}/{quote(path)}", self.options)
+            return self._addresses[path]
+
+    def _ask_size(self, path: str) -> int:
+        # One byte instead of HEAD: an answer to it also shows that the server knows ranges.
+        import urllib.error
+        import urllib.request
+
+        request = urllib.request.Request(self._address(path).url, headers={"Range": "bytes=0-0"})
+        self.counters.add(num_requests=1)
+        try:
+            with urllib.request.urlopen(request, timeout=self.options.timeout_seconds) as answer:
+                total = answer.headers.get("Content-Range", "").rpartition("/")[2]
+                return int(total if total.isdigit() else answer.headers["Content-Length"])
+        except urllib.error.HTTPError as error:
+            if error.code == 416:
+                return 0  # an empty file
+            if error.code == 404:
+                raise MissingPieceError(f"{self.uri}/{path} is not there; check the address") from None
+            raise RemoteError(f"{self.uri}/{path}: the server answered {error.code}", status=error.code) from None
+        except (OSError, TypeError, ValueError) as error:
+            raise RemoteError(f"{self.uri}/{path}: its size cannot be had: {error}", is_retryable=True) from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemoteFile:
+    """A file of a repository.
+
+    Attributes:
+        path: below the repository.
+        size_bytes: its length.
+        sha256: of its bytes, for files kept as LFS objects; None for small ones.
+    """
+
+    path: str
+    size_bytes: int
+    sha256: str | None
+
+
+class HubStore:
+    """A dataset repository on the Hub, at one commit; a `Store`.
+
+    Needs the extra `hub`. The endpoint is HF_ENDPOINT or the Hub. It can be pickled to other processes; each opens connections
+    and asks for addresses of its own.
+
+    Args:
+        repo_id: `owner/name`.
+        revision: commit, branch or tag; a branch is taken at its commit of now, for as long as this store lives.
+        endpoint: of the Hub.
+        token: None: the one that `huggingface_hub` finds; False: none; else this one. It is sent to the endpoint only.
+        options: how patient to be.
+
+    Attributes:
+        counters: what was asked of the servers.
+    """
+
+    def __init__(
+        self,
+        repo_id: str,
+        *,
+        revision: str | None = None,
+        endpoint: str | None = None,
+        token: str | bool | None = None,
+        options: HttpOptions | None = None,
+    ) -> None:
+        try:
+            from huggingface_hub import constants
+            from huggingface_hub.utils import build_hf_headers
+        except ImportError as error:
+            raise MissingExtraError(
+                package="huggingface_hub", extra="hub", needed_for=f"reading {repo_id} from the Hub"
+            ) from error
+        self.repo_id = repo_id
+        self.revision = revision
+        self.endpoint = (endpoint or constants.ENDPOINT).rstrip("/")
+        self.options = options or HttpOptions()
+        self.counters = Counters()
+        self._token = token
+        self._headers = build_hf_headers(token=token, library_name="opens2v-data")
+        self._commit = revision if revision is not None and is_commit(revision) else None
+        self._flights: dict[str, _Flight] = {}
+        self._lock = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"HubStore({self.repo_id!r}, revision={self._commit or self.revision!r})"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _new_hub_store, (self.repo_id, self._commit or self.revision, self.endpoint, self._token, self.options)
+
+    @property
+    def commit(self) -> str:
+        """The commit that all bytes are of.
+
+        Raises:
+            RemoteError: there is no such repository or revision, or no access to it.
+        """
+        if self._commit is None:
+            with self._lock:
+                if self._commit is None:
+                    self._commit = str(
+                        self._ask(lambda api: api.dataset_info(self.repo_id, revision=self.revision)).sha
+                    )
+        return self._commit
+
+    @property
+    def uri(self) -> str:
+        """The address of the repository at its commit."""
+        return str(HubAddress(repo_id=self.repo_id, revision=self.commit))
+
+    def walk(self, prefix: str = "") -> Iterator[RemoteFile]:
+        """Give all files below a folder, in path order; nothing when there is no such folder.
+
+        Raises:
+            RemoteError: as `commit`.
+        """
+        from huggingface_hub.errors import EntryNotFoundError
+        from huggingface_hub.hf_api import RepoFile
+
+        def listing(api: Any) -> list[Any]:
+            try:
+                return list(
+                    api.list_repo_tree(
+                        self.repo_id, prefix or None, recursive=True, revision=self.commit, repo_type="dataset"
+                    )
+                )
+            except EntryNotFoundError:
+                return []
+
+        found = [entry for entry in self._ask(listing) if isinstance(entry, RepoFile)]
+        for entry in sorted(found, key=lambda entry: entry.path):
+            sha256 = entry.lfs.sha256 if entry.lfs is not None else None
+            yield RemoteFile(path=entry.path, size_bytes=entry.size, sha256=sha256)
+
+    def size(self, path: str) -> int:
+        """Return the file's size in bytes: what the Hub says when asked for its address, which reading needs anyway."""
+        return self._flight(path).resolved(self).size_bytes
+
+    def read_range(self, path: str, start: int, length: int) -> bytes:
+        """Return exactly `length` bytes from byte `start` on.
+
+        Raises:
+            MissingPieceError: there is no such file at the commit.
+            ShortReadError: the file ends before the range does.
+            RevisionMovedError: the commit is gone, or the Hub answers for another.
+            RemoteError: no access, or the servers gave nothing however often they were asked.
+        """
+        check_range(start, length)
+        flight = self._flight(path)
+        for _ in range(self.options.attempts):
+            resolved = flight.resolved(self)
+            if start + length > resolved.size_bytes:
+                raise ShortReadError(
+                    f"{self.uri}/{path}: expected {length} bytes from byte {start} on, the file has {resolved.size_bytes}; "
+                    "the index is not of this upload"
+                )
+            if resolved.is_plain:
+                # What a plain call of /resolve sends is counted as one.
+                bucket_of(self.endpoint, has_token=self._has_token).take()
+                self.counters.add(num_resolves=1)
+            try:
+                return read_address(
+                    resolved.address,
+                    start,
+                    length,
+                    label=f"{self.repo_id}/{path}",
+                    options=self.options,
+                    counters=self.counters,
+                )
+            except AddressRefusedError as refused:
+                if resolved.is_plain:
+                    raise RemoteError(
+                        f"{self.uri}/{path}: the Hub answered {refused.status}; {_ADVICE}", status=refused.status
+                    ) from None
+                self.counters.add(num_expired=1)
+                flight.refused(resolved)
+        raise RemoteError(
+            f"{self.uri}/{path}: the addresses that the Hub gave were refused {self.options.attempts} times; check this "
+            "machine's clock, and run again",
+            status=403,
+            is_retryable=True,
+        )
+
+    def read_ranges(self, path: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+        """Return the bytes of several `(start, length)` ranges, in the order given."""
+        return [self.read_range(path, start, length) for start, length in ranges]
+
+    def close(self) -> None:
+        """Forget addresses and connections; the store can still be used."""
+        with self._lock:
+            self._flights.clear()
+
+    # -- addresses ---------------------------------------------------------------------------------------------------
+
+    @property
+    def _has_token(self) -> bool:
+        return "authorization" in self._headers
+
+    def _flight(self, path: str) -> _Flight:
+        with self._lock:
+            if path not in self._flights:
+                _check_name(path, self.repo_id)
+                self._flights[path] = _Flight(path)
+            return self._flights[path]
+
+    def _resolve(self, path: str) -> _Resolved:
+        """Ask the Hub where a file's bytes are."""
+        from huggingface_hub import constants
+
+        first = url = f"{self.endpoint}/datasets/{self.repo_id}/resolve/{self.commit}/{quote(path)}"
+        for _ in range(_MAX_REDIRECTS):
+            answer = self._call(url, path)
+            location = answer.headers.get("Location")
+            target = urljoin(url, location) if location else None
+            if target is None or urlsplit(target).netloc != urlsplit(self.endpoint).netloc:
+                break
+            url = target  # a repository that was renamed
+        else:
+            raise RemoteError(f"{self.uri}/{path}: the Hub redirects in circles")
+        served = answer.headers.get(constants.HUGGINGFACE_HEADER_X_REPO_COMMIT)
+        if served is not None and served != self.commit:
+            raise RevisionMovedError(
+                f"{self.repo_id}/{path}: expected commit {self.commit}, the Hub answered for {served}; every offset may have "
+                "shifted: pin a commit that is there, and index it anew"
+            )
+        size = answer.headers.get(constants.HUGGINGFACE_HEADER_X_LINKED_SIZE) or (
+            None if target else answer.headers.get("Content-Length")
+        )
+        if size is None or not size.isdigit():
+            raise RemoteError(
+                f"{self.uri}/{path}: the Hub did not say how long it is (headers {sorted(answer.headers)})"
+            )
+        if target is None:
+            # A small file, which the Hub serves itself: it gets the token, and nobody else does.
+            return _Resolved(self._plain(first), int(size), None, is_plain=True)
+        lifetime = _lifetime_seconds(target, answer.headers.get("Date"))
+        expires_at = None if lifetime is None else time.monotonic() + lifetime
+        return _Resolved(Address(target, self.options), int(size), expires_at, is_plain=False)
+
+    def _plain(self, url: str) -> Address:
+        headers = {"Authorization": self._headers["authorization"]} if self._has_token else {}
+        # Never by the fast way, which cannot keep a header from the host that a redirect goes to.
+        return Address(url, self.options, headers=headers or {"Accept": "*/*"})
+
+    def _plain_of(self, path: str) -> Address:
+        return self._plain(f"{self.endpoint}/datasets/{self.repo_id}/resolve/{self.commit}/{quote(path)}")
+
+    def _call(self, url: str, path: str) -> Any:
+        """Call `/resolve` by HEAD, within the quota, until it gives an answer."""
+        from huggingface_hub.utils import get_session
+
+        bucket = bucket_of(self.endpoint, has_token=self._has_token)
+        headers = {**self._headers, "Accept-Encoding": "identity"}
+        reason, status = "no answer", None
+        for attempt in range(self.options.attempts):
+            bucket.take()
+            self.counters.add(num_resolves=1, num_retries=int(attempt > 0))
+            try:
+                answer = get_session().head(
+                    url, headers=headers, follow_redirects=False, timeout=self.options.timeout_seconds
+                )
+            except Exception as error:
+                if type(error).__module__.split(".")[0] not in ("httpx", "httpx2", "httpcore", "httpcore2"):
+                    raise
+                reason, status = f"{type(error).__name__}: {error}", None
+            else:
+                bucket.learn(answer.headers)
+                if answer.status_code < 400:
+                    return answer
+                status = answer.status_code
+                code = answer.headers.get("X-Error-Code", "")
+                said = answer.headers.get("X-Error-Message", "")
+                if status == 404 and code == "EntryNotFound":
+                    raise MissingPieceError(f"{self.uri} has no file {path}; the catalog is of another upload")
+                if status == 404 and code == "RevisionNotFound":
+                    raise self._gone()
+                if status in (401, 403, 404):
+                    raise RemoteError(
+                        f"{self.uri}/{path}: the Hub answered {status} {code or said}; {_ADVICE}", status=status
+                    )
+                reason = f"the Hub answered {status} {said}".strip()
+                if status == 429:
+                    wait = retry_after_seconds(answer.headers)
+                    if wait is not None:
+                        if wait > self.options.max_retry_after_seconds:
+                            break
+                        bucket.close_for(wait)
+                        continue
+                elif status < 500:
+                    break
+            time.sleep(
+                min(self.options.max_backoff_seconds, self.options.backoff_seconds * 2**attempt)
+                * random.uniform(0.5, 1.5)
+            )
+        raise RemoteError(
+            f"{self.uri}/{path}: where its bytes are could not be had, at last: {reason}; run again later, or log in for a "
+            "larger quota (hf auth login)",
+            status=status,
+            is_retryable=status is None or status == 429 or status >= 500,
+        )
+
+    def _ask(self, question: Any) -> Any:
+        """Ask the Hub's API, with the client's own repetitions; say in our words what went wrong."""
+        from huggingface_hub import HfApi
+        from huggingface_hub.errors import (
+            HfHubHTTPError,
+            OfflineModeIsEnabled,
+            RepositoryNotFoundError,
+            RevisionNotFoundError,
+        )
+
+        api = HfApi(endpoint=self.endpoint, token=self._token, library_name="opens2v-data")
+        reason: Exception | None = None
+        status: int | None = None
+        for attempt in range(self.options.attempts):
+            try:
+                return question(api)
+            except RevisionNotFoundError as error:
+                raise self._gone() from error
+            except RepositoryNotFoundError as error:
+                raise RemoteError(
+                    f"expected a dataset {self.repo_id} at {self.endpoint}, found none that may be read; {_ADVICE}",
+                    status=404,
+                ) from error
+            except OfflineModeIsEnabled as error:
+                raise RemoteError(f"{self.repo_id} cannot be read while HF_HUB_OFFLINE is set") from error
+            except HfHubHTTPError as error:
+                reason, status = error, error.response.status_code
+                if status != 429 and status < 500:
+                    break
+                wait = retry_after_seconds(error.response.headers)
+                if wait is not None:
+                    time.sleep(min(wait, self.options.max_retry_after_seconds))
+                    continue
+            except ArchiveError:
+                raise
+            except Exception as error:
+                if type(error).__module__.split(".")[0] not in ("httpx", "httpx2", "httpcore", "httpcore2"):
+                    raise
+                reason = error
+            time.sleep(min(self.options.max_backoff_seconds, self.options.backoff_seconds * 2**attempt))
+        raise RemoteError(
+            f"{self.repo_id} at {self.endpoint} could not be asked: {reason}; check the connection and run again",
+            status=status,
+            is_retryable=True,
+        ) from reason
+
+    def _gone(self) -> RevisionMovedError:
+        return RevisionMovedError(
+            f"{self.repo_id} has no revision {self._commit or self.revision}: it was removed, or never there. Offsets are good "
+            "for one commit only: name one that is there, and make the catalog of it anew (opens2v ingest)"
+        )
+
+
+class _Resolved:
+    """What the Hub said of one file, or what to do without it."""
+
+    def __init__(self, address: Address, size_bytes: int, expires_at: float | None, *, is_plain: bool) -> None:
+        self.address = address
+        self.size_bytes = size_bytes
+        self.expires_at = expires_at
+        self.is_plain = is_plain
+
+
+class _Flight:
+    """One file's address: asked for by one thread while the others wait."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._lock = threading.Lock()
+        self._resolved: _Resolved | None = None
+        self._num_refused = 0
+
+    def resolved(self, store: HubStore) -> _Resolved:
+        found = self._resolved
+        if found is not None and (found.expires_at is None or time.monotonic() < found.expires_at):
+            return found
+        with self._lock:
+            found = self._resolved
+            if found is None or (found.expires_at is not None and time.monotonic() >= found.expires_at):
+                if found is not None:
+                    store.counters.add(num_expired=1)
+                fresh = store._resolve(self.path)
+                if found is not None and fresh.size_bytes != found.size_bytes:
+                    raise RevisionMovedError(
+                        f"{store.uri}/{self.path} had {found.size_bytes} bytes, now {fresh.size_bytes}; index it anew"
+                    )
+                if self._num_refused >= 2 and not fresh.is_plain:
+                    # Fresh addresses are refused, as behind some proxies: let the Hub redirect each request itself.
+                    fresh = _Resolved(store._plain_of(self.path), fresh.size_bytes, None, is_plain=True)
+                self._resolved = fresh
+            return self._resolved  # type: ignore[return-value]
+
+    def refused(self, which: _Resolved) -> None:
+        """Forget an address that a server refused, unless another thread got a new one meanwhile."""
+        with self._lock:
+            if self._resolved is which:
+                is_early = which.expires_at is None or time.monotonic() < which.expires_at
+                self._num_refused = self._num_refused + 1 if is_early else 0
+                which.expires_at = float("-inf")
+
+
+def _lifetime_seconds(url: str, date: str | None) -> float | None:
+    """Return how long a signed address is good for, by the server's clock; None where it does not say, or nonsense."""
+    query = parse_qs(urlsplit(url).query)
+    try:
+        if "Expires" in query:
+            now = time.time() if date is None else parsedate_to_datetime(date).timestamp()
+            lifetime = float(query["Expires"][0]) - now
+        else:
+            lifetime = float(query["X-Amz-Expires"][0])
+    except (KeyError, ValueError):
+        return None
+    return lifetime if lifetime > 0 else None
+
+
+def _check_name(path: str, where: str) -> None:
+    if fault := name_fault(path):
+        raise ArchiveError(f"path {path!r} is refused: {fault}; give a path below {where}")
+
+
+def _new_http_store(uri: str, options: HttpOptions) -> HttpStore:
+    return HttpStore(uri, options=options)
+
+
+def _new_hub_store(
+    repo_id: str, revision: str | None, endpoint: str, token: str | bool | None, options: HttpOptions
+) -> HubStore:
+    return HubStore(repo_id, revision=revision, endpoint=endpoint, token=token, options=options)
