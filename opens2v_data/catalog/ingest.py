@@ -9,33 +9,24 @@
 
 from __future__ import annotations
 
-import fcntl
-import gc
 import hashlib
-import multiprocessing
-import os
 import re
 import shutil
-import signal
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from multiprocessing.connection import wait as wait_for
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import pyarrow as pa
 
 from opens2v_data.catalog import manifest as manifests
 from opens2v_data.catalog.assemble import Assembly, assemble_units
 from opens2v_data.catalog.catalog import Catalog
 from opens2v_data.catalog.links import write_pairs, write_plates, write_views
+from opens2v_data.catalog.locks import BusyError, locked, refuse_beside_shares
 from opens2v_data.catalog.manifest import (
     QUARANTINE_FILE,
     WORK_FOLDER,
@@ -47,9 +38,10 @@ from opens2v_data.catalog.manifest import (
     sync_folder,
 )
 from opens2v_data.catalog.masks import CELL_BYTES
-from opens2v_data.catalog.members import IndexedPart, index_local_part, load_part
+from opens2v_data.catalog.members import IndexedPart, load_part
 from opens2v_data.catalog.schemas import SCHEMA_VERSION
-from opens2v_data.catalog.units import Quarantined, UnitPlan, UnitResult, load_result, remove_unfinished, run_unit
+from opens2v_data.catalog.units import Quarantined, UnitPlan, UnitResult, load_result, remove_unfinished
+from opens2v_data.catalog.workers import Meter, Progress, run_units
 from opens2v_data.errors import CatalogError, CatalogNotFoundError, IngestError
 from opens2v_data.release.files import ReleaseFiles
 from opens2v_data.release.hugejson import HugeObject, split_bytes
@@ -61,9 +53,6 @@ UNIT_BYTES = CELL_BYTES
 
 _DONE = "done"
 """Marks a work folder whose catalog is finished once there is a manifest."""
-
-Progress = Callable[[str, int, int], None]
-"""Called with the stage ("json", "videos", "tables", "pairs"), how much is done, and how much there is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,9 +133,9 @@ def ingest(
         return IngestResult(manifest=known, num_units=0, num_units_done_before=0, was_complete=True)
     plans = [plan for entry in json_files for plan in _plan(release.files, entry.path, options.unit_bytes)]
     work.mkdir(parents=True, exist_ok=True)
-    with _locked(work, options.shard):
+    with locked(work, options.shard):
         if options.shard is None:
-            _refuse_beside_shares(work)
+            refuse_beside_shares(work)
         (work / _DONE).unlink(missing_ok=True)
         index, count = options.shard or (0, 1)
         mine = plans[index::count]
@@ -156,7 +145,14 @@ def ingest(
         my_parts = [part for part in list(parts)[index::count] if load_part(work, part) is None]
         todo = [plan for plan in mine if plan not in done_before]
         remove_unfinished(work, todo)
-        _run(release.files, work, todo, my_parts, options, _Meter(progress, mine, done_before))
+        run_units(
+            release.files,
+            work,
+            todo,
+            my_parts,
+            workers=options.workers,
+            meter=Meter(progress, mine, done_before),
+        )
         results = {plan: load_result(work, plan) for plan in plans}
         indexed = {part.name: load_part(work, part) for part in parts}
         missing = sum(result is None for result in results.values()) + sum(part is None for part in indexed.values())
@@ -170,7 +166,7 @@ def ingest(
         members = [part for part in indexed.values() if part is not None]
         try:
             # Shares that end at the same moment both find all units done: one of them puts the tables together.
-            with nullcontext() if options.shard is None else _locked(work, None):
+            with nullcontext() if options.shard is None else locked(work, None):
                 manifest, is_damaged = _put_together(release, root, work, options, finished, members, others, progress)
                 # The units of a release with a truncated file are kept: when the file is mended, only it is read again.
                 if not is_damaged:
@@ -180,7 +176,7 @@ def ingest(
                     (work / "forced").unlink(missing_ok=True)
                 else:
                     _clear(work)
-        except _BusyError:
+        except BusyError:
             return replace(outcome, manifest=_complete(root, release, options, json_files, parts, others))
     return replace(outcome, manifest=manifest)
 
@@ -278,165 +274,6 @@ def _complete(
         and not any(file.truncated_at is not None for file in source.json_files)
     )
     return manifest if same else None
-
-
-# -- workers ---------------------------------------------------------------------------------------------------------
-
-
-class _Meter:
-    """Adds up what workers report and passes it on."""
-
-    def __init__(self, progress: Progress | None, mine: list[UnitPlan], done: set[UnitPlan]) -> None:
-        self._progress = progress
-        self._total = sum(plan.hi - plan.lo for plan in mine)
-        self._done = sum(plan.hi - plan.lo for plan in mine if plan in done)
-        self.add(0)
-
-    def add(self, count: int) -> None:
-        self._done += count
-        if self._progress is not None:
-            self._progress("json", self._done, self._total)
-
-    def parts(self, done: int, total: int) -> None:
-        if self._progress is not None and total:
-            self._progress("videos", done, total)
-
-
-def _run(
-    files: ReleaseFiles,
-    work: Path,
-    todo: list[UnitPlan],
-    parts: list[VideoPart],
-    options: IngestOptions,
-    meter: _Meter,
-) -> None:
-    if options.workers == 1 or len(todo) + len(parts) <= 1:
-        for number, part in enumerate(parts):
-            index_local_part(work, part, files.uri)
-            meter.parts(number + 1, len(parts))
-        with _no_collector():
-            for plan in todo:
-                run_unit(files, work, plan, meter.add)
-        return
-    context = multiprocessing.get_context("spawn")
-    # Without a lock, which a killed worker would keep: a lost update is a progress bar a little behind.
-    counter = context.RawValue("q", 0)
-    children = set(multiprocessing.active_children())
-    seen = 0
-    parts_done = 0
-    with ProcessPoolExecutor(
-        min(options.workers, len(todo) + len(parts)), mp_context=context, initializer=_start_worker, initargs=(counter,)
-    ) as pool:
-        with _no_interrupt():
-            jobs: dict[Future[Any], str] = {
-                pool.submit(index_local_part, work, part, files.uri): "part" for part in parts
-            }
-            jobs |= {pool.submit(_unit_in_worker, files, work, plan): "unit" for plan in todo}
-        # Arrow imports pandas, where there is one, at the first column made an array (0.2 s): now, while the workers work.
-        pa.array([0]).to_numpy()
-        waiting = set(jobs)
-        try:
-            while waiting:
-                done, waiting = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
-                now = counter.value
-                meter.add(now - seen)
-                seen = now
-                for job in done:
-                    job.result()
-                    if jobs[job] == "part":
-                        parts_done += 1
-                        meter.parts(parts_done, len(parts))
-            meter.add(sum(plan.hi - plan.lo for plan in todo) - seen)
-        except BrokenProcessPool as error:
-            raise IngestError(
-                "a worker process died (killed, or out of memory?); what is done is kept: run the same command again, "
-                "with fewer --workers if memory is short"
-            ) from error
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            for worker in set(multiprocessing.active_children()) - children:
-                worker.terminate()
-            raise
-
-
-@contextmanager
-def _no_collector() -> Iterator[None]:
-    """Keep the collector away: decoded records are trees without cycles, which it would only walk (15% of the time)."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
-
-
-@contextmanager
-def _no_interrupt() -> Iterator[None]:
-    """Start workers that Ctrl-C does not reach: this process gets it too, and stops them."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-_counter: Any = None
-
-
-def _start_worker(counter: Any) -> None:
-    global _counter
-    _counter = counter
-    # For good: see `_no_collector`. Arrow's threads would fight over the cores.
-    gc.disable()
-    pa.set_cpu_count(1)
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        # A worker whose parent was killed would wait for work for ever.
-        threading.Thread(target=lambda: (wait_for([parent.sentinel]), os._exit(1)), daemon=True).start()
-
-
-def _unit_in_worker(files: ReleaseFiles, work: Path, plan: UnitPlan) -> None:
-    def report(count: int) -> None:
-        _counter.value += count
-
-    run_unit(files, work, plan, report)
-
-
-class _BusyError(IngestError):
-    """Another process holds the lock."""
-
-
-@contextmanager
-def _locked(work: Path, shard: tuple[int, int] | None) -> Iterator[None]:
-    """Hold this shard; the kernel lets go when the process ends, however it ends."""
-    name = "lock" if shard is None else f"lock-{shard[0]}-of-{shard[1]}"
-    try:
-        file = (work / name).open("w")
-    except FileNotFoundError as error:
-        raise _BusyError(
-            f"another process finished {work.parent} just now; run again to see whether it is complete"
-        ) from error
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise _BusyError(
-                f"another process is ingesting into {work.parent}{'' if shard is None else f' as shard {shard[0]}/{shard[1]}'}; "
-                "wait for it, or give this one another --shard"
-            ) from error
-        yield
-
-
-def _refuse_beside_shares(work: Path) -> None:
-    """A run of all units and one of a share would do, and clear away, each other's."""
-    for path in work.glob("lock-*-of-*"):
-        index, _, count = path.name.removeprefix("lock-").split("-")
-        with _locked(work, (int(index), int(count))):
-            pass
 
 
 # -- putting together ------------------------------------------------------------------------------------------------

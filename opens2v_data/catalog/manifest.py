@@ -5,17 +5,22 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from opens2v_data.catalog.schemas import SCHEMA_VERSION
-from opens2v_data.errors import CatalogDamagedError, CatalogNotFoundError, CatalogVersionError
+from opens2v_data.errors import CatalogDamagedError, CatalogNotFoundError, CatalogVersionError, MissingPieceError
+
+if TYPE_CHECKING:
+    from opens2v_data.archive.stores import Store
 
 FILE_NAME = "manifest.json"
 QUARANTINE_FILE = "quarantine.jsonl"
 WORK_FOLDER = ".ingest"
 """Units of an ingest under way, below the catalog; gone when it is done."""
+ORIGIN_FILE = "origin.json"
+"""Where a copy was made from, while it is not whole: see `opens2v_data.catalog.origin`."""
 
 
 class RowGroup(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,10 +41,11 @@ class CatalogFile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SourceFile(msgspec.Struct, frozen=True, kw_only=True):
-    """One file of the release."""
+    """One file of the release; `sha256` where the Hub says it."""
 
     path: str
     size_bytes: int
+    sha256: str | None = None
 
 
 class SourceJson(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,7 +130,7 @@ def load(root: Path) -> Manifest:
     """Read the manifest of the catalog at `root`.
 
     Raises:
-        CatalogNotFoundError: no catalog there, or one whose ingest did not finish.
+        CatalogNotFoundError: no catalog there, or one whose ingest or copying did not finish.
         CatalogVersionError: written by another schema version.
         CatalogDamagedError: no manifest of ours.
     """
@@ -136,6 +142,10 @@ def load(root: Path) -> Manifest:
             raise CatalogNotFoundError(
                 f"the catalog at {root} is not finished; run the same `opens2v ingest RELEASE {root}` again and it continues"
             ) from error
+        if (root / ORIGIN_FILE).is_file():
+            raise CatalogNotFoundError(
+                f"the copy at {root} is not finished; run the same `opens2v copy CATALOG {root}` again and it continues"
+            ) from error
         if (root / "Jsons").is_dir() or (root / "Videos").is_dir():
             raise CatalogNotFoundError(
                 f"expected a catalog at {root}, found a release; make its catalog with: opens2v ingest {root} ./opens2v-5m"
@@ -144,16 +154,45 @@ def load(root: Path) -> Manifest:
             f"expected a catalog ({FILE_NAME}) at {root}, found {'none' if root.is_dir() else 'no folder'}; "
             f"make one with: opens2v ingest RELEASE {root}"
         ) from error
+    return decode(data, str(root))
+
+
+def load_remote(store: Store, uri: str) -> Manifest:
+    """Read the manifest of the catalog in a store.
+
+    Raises:
+        CatalogNotFoundError: no catalog there.
+        CatalogVersionError, CatalogDamagedError: as `load`.
+        ArchiveError: it cannot be read.
+    """
+    try:
+        data = store.read_range(FILE_NAME, 0, store.size(FILE_NAME))
+    except MissingPieceError as error:
+        raise CatalogNotFoundError(
+            f"expected a catalog ({FILE_NAME}) at {uri}, found none; check the address, or put one there with: "
+            "opens2v publish CATALOG OWNER/NAME"
+        ) from error
+    return decode(data, uri)
+
+
+def decode(data: bytes, place: str) -> Manifest:
+    """Return the manifest in a file's bytes; `place` says where the catalog lies.
+
+    Raises:
+        CatalogVersionError, CatalogDamagedError: as `load`.
+    """
     try:
         version = msgspec.json.decode(data, type=dict[str, msgspec.Raw]).get("schema_version")
         if version is not None and bytes(version) != b"%d" % SCHEMA_VERSION:
             raise CatalogVersionError(
-                f"expected a catalog of schema version {SCHEMA_VERSION} at {root}, found version {bytes(version).decode()}; "
+                f"expected a catalog of schema version {SCHEMA_VERSION} at {place}, found version {bytes(version).decode()}; "
                 "make it anew with this version of opens2v ingest, or install the version that wrote it"
             )
         return msgspec.json.decode(data, type=Manifest)
     except msgspec.MsgspecError as error:
-        raise CatalogDamagedError(f"{path} is no manifest of a catalog: {error}; run opens2v ingest again") from error
+        raise CatalogDamagedError(
+            f"{place}/{FILE_NAME} is no manifest of a catalog: {error}; run opens2v ingest again"
+        ) from error
 
 
 def write_atomically(path: Path, data: bytes) -> None:

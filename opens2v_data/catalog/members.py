@@ -115,7 +115,7 @@ def _rows(members: list[Member]) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(columns, schema=_SCHEMA)
 
 
-def index_local_part(work: Path, part: VideoPart, root: str) -> IndexedPart:
+def index_release_part(work: Path, part: VideoPart, root: str) -> IndexedPart:
     """Index a part of a local release; what worker processes call."""
     store = LocalStore(root)
     try:
@@ -183,4 +183,4 @@ def _unambiguous(names: Iterable[str], ids: np.ndarray) -> tuple[np.ndarray, np.
 
 
 def _files(part: VideoPart) -> tuple[SourceFile, ...]:
-    return tuple(SourceFile(path=file.path, size_bytes=file.size_bytes) for file in part.files)
+    return tuple(SourceFile(path=file.path, size_bytes=file.size_bytes, sha256=file.sha256) for file in part.files)

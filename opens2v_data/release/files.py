@@ -24,10 +24,12 @@ class FileEntry:
     Attributes:
         path: below the release, with `/`.
         size_bytes: its length.
+        sha256: of its bytes, where whoever keeps them says so (the Hub does of large files).
     """
 
     path: str
     size_bytes: int
+    sha256: str | None = None
 
 
 class ReleaseFiles(Protocol):

@@ -503,7 +503,7 @@ def test_a_share_that_another_process_is_at_is_refused(
 
 def _hold(work: Path, shard: tuple[int, int] | None, connection: Any) -> None:
     work.mkdir(parents=True)
-    with ingest._locked(work, shard):
+    with ingest.locked(work, shard):
         connection.send("held")
         connection.recv()
 
@@ -552,8 +552,8 @@ def interruptions(monkeypatch: pytest.MonkeyPatch, module: Any, name: str) -> It
 @pytest.mark.parametrize(
     "where",
     [
-        "opens2v_data.catalog.ingest.run_unit",
-        "opens2v_data.catalog.ingest.index_local_part",
+        "opens2v_data.catalog.workers.run_unit",
+        "opens2v_data.catalog.workers.index_release_part",
         "opens2v_data.catalog.ingest.assemble_units",
         "opens2v_data.catalog.ingest.write_pairs",
         "opens2v_data.catalog.ingest.sync_folder",
