@@ -6,7 +6,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from opens2v_data.archive import LocalStore, PartReader
+from opens2v_data.archive import Part, PartReader, Store, open_store
+from opens2v_data.archive.addresses import is_remote
 from opens2v_data.catalog.members import restore_part
 from opens2v_data.errors import MemberNotFoundError, MissingPieceError
 from opens2v_data.triples import VideoRef
@@ -22,14 +23,18 @@ class Media:
 
     Args:
         catalog: whose rows.
-        release: folder of the release; by default OPENS2V_RELEASE, else where the catalog was made from.
+        release: folder or address of the release; by default OPENS2V_RELEASE, else where the catalog was made from.
+
+    Attributes:
+        release_uri: where bytes come from.
     """
 
     def __init__(self, catalog: Catalog, *, release: str | os.PathLike[str] | None = None) -> None:
         self.catalog = catalog
         source = catalog.manifest.source
-        self.release_root = Path(release or os.environ.get(RELEASE_VARIABLE) or source.uri).expanduser()
-        self._store = LocalStore(self.release_root) if self.release_root.is_dir() else None
+        uri = str(release or os.environ.get(RELEASE_VARIABLE) or source.uri)
+        self.release_uri = uri if is_remote(uri) else str(Path(uri).expanduser())
+        self._store: Store | None = None
         self._parts = {part.name: part for part in source.parts}
         self._readers: dict[str, PartReader] = {}
 
@@ -61,20 +66,41 @@ class Media:
         Raises:
             ArchiveError: not there, or a path that leaves the release.
         """
-        store = self._open_store()
+        store = self.store
         return store.read_range(path, 0, store.size(path))
 
-    def file_path(self, path: str) -> Path:
-        """Return where a plate or a view lies on this machine."""
-        return self.release_root / path
+    def file_path(self, path: str) -> str:
+        """Return where a plate or a view lies: a path on this machine, or an address that fsspec opens."""
+        return f"{self.release_uri}/{path}"
 
-    def _open_store(self) -> LocalStore:
+    @property
+    def store(self) -> Store:
+        """The release's files.
+
+        Raises:
+            MissingPieceError: there is no folder where the release was.
+        """
         if self._store is None:
-            raise MissingPieceError(
-                f"expected the release at {self.release_root}, found no folder: bytes of clips, views and plates are read from "
-                f"there. Say where it is now with {RELEASE_VARIABLE}=… or --release"
-            )
+            if not is_remote(self.release_uri) and not Path(self.release_uri).is_dir():
+                raise MissingPieceError(
+                    f"expected the release at {self.release_uri}, found no folder: bytes of clips, views and plates are read "
+                    f"from there. Say where it is now with {RELEASE_VARIABLE}=… or --release"
+                )
+            # The commit that was indexed, whatever its branch is at now: offsets are good for that one only.
+            self._store = open_store(self.release_uri, revision=self._revision)
         return self._store
+
+    @property
+    def _revision(self) -> str | None:
+        return self.catalog.manifest.source.revision if "@" not in self.release_uri else None
+
+    def part(self, name: str) -> Part:
+        """Return a part as indexed.
+
+        Raises:
+            MemberNotFoundError: the catalog has no videos of it.
+        """
+        return self._reader(name).part
 
     def _reader(self, part: str) -> PartReader:
         if part not in self._readers:
@@ -82,5 +108,5 @@ class Media:
                 raise MemberNotFoundError(
                     f"part {part} has no videos in catalog {self.catalog.root}; it has {sorted(self._parts)}"
                 )
-            self._readers[part] = PartReader(self._open_store(), restore_part(self._parts[part]))
+            self._readers[part] = PartReader(self.store, restore_part(self._parts[part]))
         return self._readers[part]

@@ -224,7 +224,7 @@ def _subjects(query: Query, clips: pa.Table, ids: np.ndarray) -> pa.Array:
 def _views(query: Query, media: Media, ids: np.ndarray) -> pa.Array:
     rows = query.fetch("views", ids).combine_chunks()
     paths = rows.column("path").to_pylist()
-    images = _files(pa.array([str(media.file_path(path)) for path in paths], pa.string()))
+    images = _files(pa.array([media.file_path(path) for path in paths], pa.string()))
     plain = ("view_idx", "class_name", "object_id", "path", "source_path")
     made: dict[str, Any] = {name: rows.column(name).combine_chunks() for name in plain}
     made["image"] = images

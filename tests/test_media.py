@@ -108,7 +108,7 @@ def test_views_and_plates_are_the_releases_files(
     paths = [view.path for view in sample_facts.views] + list(sample_facts.background_paths)
     for path in paths:
         assert media.read_file(path) == (sample_release / path).read_bytes()
-        assert media.file_path(path) == sample_release / path
+        assert media.file_path(path) == str(sample_release / path)
 
 
 @pytest.mark.parametrize("path", ["../secret", "/etc/passwd", "GPT-Frames/../../secret"])

@@ -107,7 +107,7 @@ class Opens2v(datasets.ArrowBasedBuilder):
         if revision is not None:
             _check_revision(catalog, str(revision))
         # `datasets` keeps rows by config and this hash; they hold addresses below the catalog and paths below the release.
-        parts = (hash, catalog.digest, catalog.root, Media(catalog).release_root)
+        parts = (hash, catalog.digest, catalog.root, Media(catalog).release_uri)
         key = hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()
         given = {name: value for name, value in options.items() if value is not None}
         super().__init__(data_dir=str(catalog.root), hash=key, **given)
