@@ -15,9 +15,11 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from opens2v_data.errors import MissingExtraError, MissingPieceError, RemoteError, ShortReadError
@@ -167,7 +169,7 @@ def read_address(
             last = error
             if attempt + 1 < options.attempts:
                 wait = error.retry_after_seconds
-                time.sleep(_backoff(attempt, options) if wait is None else wait)
+                time.sleep(backoff(attempt, options) if wait is None else wait)
         else:
             if data is not None:
                 counters.add(num_bytes=length)
@@ -180,7 +182,8 @@ def read_address(
     ) from last
 
 
-def _backoff(number: int, options: HttpOptions) -> float:
+def backoff(number: int, options: HttpOptions) -> float:
+    """Return how long to wait before repetition `number`, counted from 0."""
     return min(options.max_backoff_seconds, options.backoff_seconds * 2**number) * random.uniform(0.5, 1.5)
 
 
@@ -218,7 +221,50 @@ def _read_fast(address: Address, start: int, length: int) -> bytes | None:
     return data.to_bytes() if len(data) == length else None
 
 
-# -- the careful way -------------------------------------------------------------------------------------------------
+# -- by the standard library, which logs nothing ----------------------------------------------------------------------
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> None:
+        return None
+
+
+@cache
+def _opener(*, follows: bool) -> urllib.request.OpenerDirector:
+    handlers: list[Any] = [] if follows else [_NoRedirect()]
+    if "SSL_CERT_FILE" not in os.environ:
+        # The certificates that huggingface_hub trusts; a slim container has none of its own.
+        with suppress(ImportError):
+            import ssl
+
+            import certifi
+
+            handlers.append(urllib.request.HTTPSHandler(context=ssl.create_default_context(cafile=certifi.where())))
+    return urllib.request.build_opener(*handlers)
+
+
+def head(url: str, headers: Mapping[str, str], *, label: str, timeout_seconds: float) -> tuple[int, Any]:
+    """Return status and headers of what a server answers to HEAD; a redirect is an answer.
+
+    HTTP clients that log at level DEBUG would log where it leads, which may be a signed address.
+
+    Raises:
+        RemoteError: it does not answer.
+    """
+    request = urllib.request.Request(url, headers=dict(headers), method="HEAD")
+    try:
+        with _opener(follows=False).open(request, timeout=timeout_seconds) as answer:
+            return answer.status, answer.headers
+    except urllib.error.HTTPError as error:
+        error.close()
+        return error.code, error.headers
+    except (OSError, http.client.HTTPException) as error:
+        raise _failed(label, error) from None
+
+
+def _failed(where: str, error: Exception) -> RemoteError:
+    reason = getattr(error, "reason", error)
+    return RemoteError(f"{where}: the connection failed ({type(error).__name__}: {reason})", is_retryable=True)
 
 
 def _read_carefully(address: Address, start: int, length: int, label: str, options: HttpOptions) -> bytes:
@@ -229,16 +275,13 @@ def _read_carefully(address: Address, start: int, length: int, label: str, optio
     request.add_header("Range", f"bytes={start}-{start + length - 1}")
     where = f"{label}, bytes {start} to {start + length}"
     try:
-        with urllib.request.urlopen(request, timeout=options.timeout_seconds) as answer:
+        with _opener(follows=True).open(request, timeout=options.timeout_seconds) as answer:
             return _body(answer, start, length, where)
     except urllib.error.HTTPError as error:
         status, wait = error.code, retry_after_seconds(error.headers)
         error.close()
     except (OSError, http.client.HTTPException) as error:
-        reason = getattr(error, "reason", error)
-        raise RemoteError(
-            f"{where}: the connection failed ({type(error).__name__}: {reason})", is_retryable=True
-        ) from None
+        raise _failed(where, error) from None
     if status in (401, 403):
         raise AddressRefusedError(status)
     if status == 404:

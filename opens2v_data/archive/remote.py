@@ -9,7 +9,6 @@ the release. A piece's address is asked for once, however many threads want it.
 
 from __future__ import annotations
 
-import random
 import threading
 import time
 from dataclasses import dataclass
@@ -23,6 +22,8 @@ from opens2v_data.archive.http import (
     AddressRefusedError,
     Counters,
     HttpOptions,
+    backoff,
+    head,
     read_address,
     retry_after_seconds,
 )
@@ -313,31 +314,31 @@ class HubStore:
 
         first = url = f"{self.endpoint}/datasets/{self.repo_id}/resolve/{self.commit}/{quote(path)}"
         for _ in range(_MAX_REDIRECTS):
-            answer = self._call(url, path)
-            location = answer.headers.get("Location")
+            headers = self._call(url, path)
+            location = headers.get("Location")
             target = urljoin(url, location) if location else None
             if target is None or urlsplit(target).netloc != urlsplit(self.endpoint).netloc:
                 break
             url = target  # a repository that was renamed
         else:
             raise RemoteError(f"{self.uri}/{path}: the Hub redirects in circles")
-        served = answer.headers.get(constants.HUGGINGFACE_HEADER_X_REPO_COMMIT)
+        served = headers.get(constants.HUGGINGFACE_HEADER_X_REPO_COMMIT)
         if served is not None and served != self.commit:
             raise RevisionMovedError(
                 f"{self.repo_id}/{path}: expected commit {self.commit}, the Hub answered for {served}; every offset may have "
                 "shifted: pin a commit that is there, and index it anew"
             )
-        size = answer.headers.get(constants.HUGGINGFACE_HEADER_X_LINKED_SIZE) or (
-            None if target else answer.headers.get("Content-Length")
+        size = headers.get(constants.HUGGINGFACE_HEADER_X_LINKED_SIZE) or (
+            None if target else headers.get("Content-Length")
         )
         if size is None or not size.isdigit():
             raise RemoteError(
-                f"{self.uri}/{path}: the Hub did not say how long it is (headers {sorted(answer.headers)})"
+                f"{self.uri}/{path}: the Hub did not say how long it is (headers {sorted(headers.keys())})"
             )
         if target is None:
             # A small file, which the Hub serves itself: it gets the token, and nobody else does.
             return _Resolved(self._plain(first), int(size), None, is_plain=True)
-        lifetime = _lifetime_seconds(target, answer.headers.get("Date"))
+        lifetime = _lifetime_seconds(target, headers.get("Date"))
         expires_at = None if lifetime is None else time.monotonic() + lifetime
         return _Resolved(Address(target, self.options), int(size), expires_at, is_plain=False)
 
@@ -351,57 +352,46 @@ class HubStore:
 
     def _call(self, url: str, path: str) -> Any:
         """Call `/resolve` by HEAD, within the quota, until it gives an answer."""
-        from huggingface_hub.utils import get_session
-
         bucket = bucket_of(self.endpoint, has_token=self._has_token)
         headers = {**self._headers, "Accept-Encoding": "identity"}
         reason, status = "no answer", None
         for attempt in range(self.options.attempts):
             bucket.take()
             self.counters.add(num_resolves=1, num_retries=int(attempt > 0))
+            wait: float | None = None
             try:
-                answer = get_session().head(
-                    url, headers=headers, follow_redirects=False, timeout=self.options.timeout_seconds
-                )
-            except Exception as error:
-                if type(error).__module__.split(".")[0] not in ("httpx", "httpx2", "httpcore", "httpcore2"):
-                    raise
-                reason, status = f"{type(error).__name__}: {error}", None
+                status, answer = head(url, headers, label=path, timeout_seconds=self.options.timeout_seconds)
+            except RemoteError as error:
+                reason, status = str(error), None
             else:
-                bucket.learn(answer.headers)
-                if answer.status_code < 400:
+                bucket.learn(answer)
+                if status < 400:
                     return answer
-                status = answer.status_code
-                code = answer.headers.get("X-Error-Code", "")
-                said = answer.headers.get("X-Error-Message", "")
-                if status == 404 and code == "EntryNotFound":
-                    raise MissingPieceError(f"{self.uri} has no file {path}; the catalog is of another upload")
-                if status == 404 and code == "RevisionNotFound":
-                    raise self._gone()
-                if status in (401, 403, 404):
-                    raise RemoteError(
-                        f"{self.uri}/{path}: the Hub answered {status} {code or said}; {_ADVICE}", status=status
-                    )
-                reason = f"the Hub answered {status} {said}".strip()
-                if status == 429:
-                    wait = retry_after_seconds(answer.headers)
-                    if wait is not None:
-                        if wait > self.options.max_retry_after_seconds:
-                            break
-                        bucket.close_for(wait)
-                        continue
-                elif status < 500:
+                self._refuse(path, status, answer)
+                reason = f"the Hub answered {status} {answer.get('X-Error-Message', '')}".strip()
+                wait = retry_after_seconds(answer)
+                if (wait or 0) > self.options.max_retry_after_seconds:
                     break
-            time.sleep(
-                min(self.options.max_backoff_seconds, self.options.backoff_seconds * 2**attempt)
-                * random.uniform(0.5, 1.5)
-            )
+            if wait is not None:
+                bucket.close_for(wait)
+            else:
+                time.sleep(backoff(attempt, self.options))
         raise RemoteError(
             f"{self.uri}/{path}: where its bytes are could not be had, at last: {reason}; run again later, or log in for a "
             "larger quota (hf auth login)",
             status=status,
             is_retryable=status is None or status == 429 or status >= 500,
         )
+
+    def _refuse(self, path: str, status: int, headers: Any) -> None:
+        """Raise what no repetition will change."""
+        code = headers.get("X-Error-Code", "")
+        if status == 404 and code == "EntryNotFound":
+            raise MissingPieceError(f"{self.uri} has no file {path}; the catalog is of another upload")
+        if status == 404 and code == "RevisionNotFound":
+            raise self._gone()
+        if status < 500 and status not in (408, 429):
+            raise RemoteError(f"{self.uri}/{path}: the Hub answered {status} {code}; {_ADVICE}", status=status)
 
     def _ask(self, question: Any) -> Any:
         """Ask the Hub's API, with the client's own repetitions; say in our words what went wrong."""
@@ -442,7 +432,7 @@ class HubStore:
                 if type(error).__module__.split(".")[0] not in ("httpx", "httpx2", "httpcore", "httpcore2"):
                     raise
                 reason = error
-            time.sleep(min(self.options.max_backoff_seconds, self.options.backoff_seconds * 2**attempt))
+            time.sleep(backoff(attempt, self.options))
         raise RemoteError(
             f"{self.repo_id} at {self.endpoint} could not be asked: {reason}; check the connection and run again",
             status=status,

@@ -1,0 +1,335 @@
+from __future__ import annotations
+
+import logging
+import pickle
+import random
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from localhub import Faults, LocalHub
+from opens2v_data.archive import quota
+from opens2v_data.archive.http import HttpOptions
+from opens2v_data.archive.remote import HttpStore, HubStore
+from opens2v_data.errors import (
+    ArchiveError,
+    MissingPieceError,
+    RemoteError,
+    RevisionMovedError,
+    ShortReadError,
+)
+
+REPO = "someone/release"
+PIECES = ("Videos/p/p.tar.split.000", "Videos/p/p.tar.split.001", "Videos/p/p.tar.split.002")
+FAST = HttpOptions(backoff_seconds=0.01, timeout_seconds=10)
+
+
+@pytest.fixture(autouse=True)
+def fresh_quotas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quota, "_buckets", {})
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("release")
+    rng = random.Random(0)
+    for path, size in zip(PIECES, (200_000, 100_003, 70_001), strict=True):
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_bytes(rng.randbytes(size))
+    (root / "small file+é.json").write_bytes(b'{"a": 1}')
+    return root
+
+
+@pytest.fixture
+def hub(folder: Path) -> Iterator[LocalHub]:
+    with LocalHub({REPO: folder}) as server:
+        yield server
+
+
+def store_of(hub: LocalHub, **options: Any) -> HubStore:
+    return HubStore(
+        REPO, **{"revision": hub.head(REPO), "endpoint": hub.endpoint, "token": False, "options": FAST} | options
+    )
+
+
+def read_many(store: HubStore, folder: Path, count: int, *, seed: int = 0, threads: int = 16) -> None:
+    rng = random.Random(seed)
+    data = {path: (folder / path).read_bytes() for path in PIECES}
+    ranges = []
+    for _ in range(count):
+        path = rng.choice(PIECES)
+        start = rng.randrange(len(data[path]))
+        ranges.append((path, start, rng.randrange(len(data[path]) - start)))
+
+    def check(wanted: tuple[str, int, int]) -> None:
+        path, start, length = wanted
+        assert store.read_range(path, start, length) == data[path][start : start + length]
+
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(check, ranges))
+
+
+def test_ranges_of_many_threads_are_right_and_each_piece_is_resolved_once(hub: LocalHub, folder: Path) -> None:
+    store = store_of(hub)
+    read_many(store, folder, 120)
+    counts = hub.counts()
+    assert counts.resolve.num_requests == len(PIECES) == store.counters.num_resolves
+    assert counts.cdn.num_bytes == store.counters.num_bytes
+    assert store.counters.num_retries == 0
+
+
+def test_sizes_cost_no_request_besides_the_address(hub: LocalHub, folder: Path) -> None:
+    store = store_of(hub)
+    for path in PIECES:
+        assert store.size(path) == (folder / path).stat().st_size
+        store.read_range(path, 0, 10)
+    assert hub.counts().resolve.num_requests == len(PIECES)
+    assert hub.counts().api.num_requests == 0
+
+
+def test_a_small_file_is_served_by_the_hub_itself(hub: LocalHub) -> None:
+    store = store_of(hub)
+    assert store.size("small file+é.json") == 8
+    assert store.read_range("small file+é.json", 1, 3) == b'"a"'
+    assert hub.counts().cdn.num_requests == 0
+
+
+def test_a_small_file_may_be_redirected_on_the_hub(folder: Path) -> None:
+    with LocalHub({REPO: folder}, redirect_small_files=True) as server:
+        assert store_of(server).read_range("small file+é.json", 0, 8) == b'{"a": 1}'
+
+
+def test_the_tree_is_read_over_its_pages_with_hashes(folder: Path) -> None:
+    with LocalHub({REPO: folder}, page_size=2) as server:
+        store = store_of(server)
+        found = list(store.walk())
+        assert [file.path for file in found] == sorted([*PIECES, "small file+é.json"])
+        assert [file.path for file in store.walk("Videos/p")] == list(PIECES)
+        assert list(store.walk("absent")) == []
+        assert server.counts().tree.num_requests >= 3
+    by_path = {file.path: file for file in found}
+    assert by_path[PIECES[0]].size_bytes == 200_000
+    assert len(by_path[PIECES[0]].sha256 or "") == 64
+    assert by_path["small file+é.json"].sha256 is None
+
+
+def test_a_branch_is_pinned_to_its_commit_of_now(hub: LocalHub, folder: Path, tmp_path: Path) -> None:
+    store = store_of(hub, revision="main")
+    first = hub.head(REPO)
+    assert store.uri == f"hf://datasets/{REPO}@{first}"
+    other = shutil.copytree(folder, tmp_path / "other")
+    (other / PIECES[0]).write_bytes(b"x" * 5_000)
+    assert hub.move(REPO, other) != first
+    assert store.read_range(PIECES[0], 0, 20) == (folder / PIECES[0]).read_bytes()[:20]
+    assert store_of(hub, revision="main").read_range(PIECES[0], 0, 3) == b"xxx"
+
+
+def test_a_commit_that_is_gone_is_refused_with_advice(hub: LocalHub) -> None:
+    with pytest.raises(RevisionMovedError, match=r"has no revision 0{40}.*make the catalog of it anew"):
+        store_of(hub, revision="0" * 40).read_range(PIECES[0], 0, 1)
+    with pytest.raises(RevisionMovedError, match="has no revision nobranch"):
+        _ = store_of(hub, revision="nobranch").commit
+
+
+def test_what_is_not_there_is_said_to_be_missing(hub: LocalHub) -> None:
+    with pytest.raises(MissingPieceError, match=r"has no file Videos/p/p\.tar\.split\.009"):
+        store_of(hub).read_range("Videos/p/p.tar.split.009", 0, 1)
+    with pytest.raises(RemoteError, match=r"expected a dataset nobody/nothing .*log in") as caught:
+        _ = HubStore("nobody/nothing", revision="main", endpoint=hub.endpoint, token=False, options=FAST).commit
+    assert caught.value.status == 404
+
+
+def test_a_range_past_the_end_is_a_short_read(hub: LocalHub) -> None:
+    with pytest.raises(ShortReadError, match="expected 10 bytes from byte 70000 on, the file has 70001"):
+        store_of(hub).read_range(PIECES[2], 70_000, 10)
+    with pytest.raises(ValueError, match="must not be negative"):
+        store_of(hub).read_range(PIECES[2], -1, 10)
+
+
+@pytest.mark.parametrize("path", ["../secret", "/etc/passwd", "Videos/../../x", "a\0b"])
+def test_paths_that_leave_the_repository_are_refused(hub: LocalHub, path: str) -> None:
+    for store in (store_of(hub), HttpStore(hub.cdn_endpoint)):
+        with pytest.raises(ArchiveError, match="is refused"):
+            store.read_range(path, 0, 1)
+    assert hub.counts().resolve.num_requests == 0
+
+
+def test_the_token_goes_to_the_hub_and_nowhere_else(folder: Path) -> None:
+    with LocalHub() as server:
+        server.add_repo(REPO, folder, private=True)
+        with pytest.raises(RemoteError, match=r"the Hub answered 401.*hf auth login"):
+            store_of(server).read_range(PIECES[0], 0, 1)
+        store = store_of(server, token=server.token)
+        read_many(store, folder, 30)
+        assert store.read_range("small file+é.json", 0, 8) == b'{"a": 1}'
+        assert server.counts().cdn_with_token == 0
+
+
+def test_the_token_does_not_follow_a_redirect_of_the_plain_way(folder: Path) -> None:
+    with LocalHub() as server:
+        server.add_repo(REPO, folder, private=True)
+        store = store_of(server, token=server.token)
+        flight = store._flight(PIECES[0])
+        resolved = flight.resolved(store)
+        flight._num_refused = 2
+        resolved.expires_at = float("-inf")
+        assert store.read_range(PIECES[0], 5, 10) == (folder / PIECES[0]).read_bytes()[5:15]
+        assert flight.resolved(store).is_plain
+        assert server.counts().cdn.num_requests == 1
+        assert server.counts().cdn_with_token == 0
+
+
+def test_addresses_that_expire_midway_are_had_anew_once_each(folder: Path) -> None:
+    with LocalHub({REPO: folder}, url_lifetime_seconds=0.3) as server:
+        store = store_of(server)
+        begun = time.monotonic()
+        for seed in range(6):
+            read_many(store, folder, 30, seed=seed)
+            time.sleep(0.15)
+        expiries = int((time.monotonic() - begun) / 0.3) + 1
+        assert store.counters.num_expired > 0
+        assert server.counts().resolve.num_requests <= len(PIECES) * (expiries + 1)
+
+
+def test_a_refused_address_is_renewed_by_one_thread_for_all(hub: LocalHub, folder: Path) -> None:
+    store = store_of(hub)
+    for path in PIECES:
+        flight = store._flight(path)
+        address = flight.resolved(store).address
+        address.url, address._store = address.url.replace("Signature=", "Signature=0"), None
+    read_many(store, folder, 60, threads=30)
+    assert hub.counts().resolve.num_requests == 2 * len(PIECES)
+
+
+def test_faults_of_every_kind_leave_the_bytes_right(hub: LocalHub, folder: Path) -> None:
+    hub.faults = Faults(
+        p503=0.05, p429=0.02, retry_after_seconds=0, p_cut=0.02, p_wrong_length=0.03, p_whole_file=0.03, seed=3
+    )
+    store = store_of(hub)
+    read_many(store, folder, 300)
+    assert store.counters.num_retries > 10
+    assert hub.counts().cdn.statuses[503] > 0
+
+
+def test_retry_after_of_both_hosts_is_honoured(hub: LocalHub) -> None:
+    for route in ("resolve", "cdn"):
+        store = store_of(hub)
+        hub.faults = Faults(p429=1.0, retry_after_seconds=1, applies_to=frozenset({route}))  # type: ignore[arg-type]
+        threading.Timer(0.5, lambda: setattr(hub, "faults", Faults())).start()
+        begun = time.monotonic()
+        store.read_range(PIECES[0], 0, 100)
+        assert 0.95 < time.monotonic() - begun < 5
+        assert hub.counts()[route].statuses[429] <= 2  # type: ignore[index]
+        hub.reset_counts()
+
+
+def test_the_quota_is_kept_by_waiting_not_by_being_refused(folder: Path) -> None:
+    with LocalHub({REPO: folder}, resolve_quota=(4, 1.0)) as server:
+        for _ in range(4):
+            store = store_of(server)
+            for path in PIECES:
+                store.size(path)
+        assert server.counts().resolve.num_requests >= 12
+        assert server.counts().resolve.statuses.get(429, 0) <= 1
+
+
+def test_a_server_that_never_gives_anything_is_reported_with_its_last_answer(hub: LocalHub) -> None:
+    store = store_of(hub)
+    store.size(PIECES[0])
+    hub.faults = Faults(p503=1.0)
+    with pytest.raises(RemoteError, match=r"no bytes in 6 attempts; at last .* the server answered 503") as caught:
+        store.read_range(PIECES[0], 0, 10)
+    assert (caught.value.status, caught.value.is_retryable) == (503, True)
+    with pytest.raises(RemoteError, match="where its bytes are could not be had, at last: the Hub answered 503"):
+        store.read_range(PIECES[1], 0, 10)
+
+
+def test_no_signed_address_is_told_to_anyone(hub: LocalHub, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    store = store_of(hub)
+    hub.faults = Faults(p_cut=1.0, applies_to=frozenset({"cdn"}))
+    with pytest.raises(RemoteError, match="no bytes in 6 attempts") as caught:
+        store.read_range(PIECES[0], 0, 100_000)
+    texts = [repr(store), str(caught.value), repr(caught.value.__cause__), caplog.text, repr(store._flights)]
+    address = store._flight(PIECES[0]).resolved(store).address
+    assert "Signature=" in address.url
+    for text in [*texts, repr(address), repr(caught.getrepr())]:
+        assert "Signature=" not in text
+        assert address.url not in text
+
+
+def test_a_store_is_sent_to_other_processes_with_its_commit(hub: LocalHub, folder: Path) -> None:
+    store = store_of(hub, revision="main")
+    commit = store.commit
+    again = pickle.loads(pickle.dumps(store))
+    assert again.commit == commit
+    assert again.read_range(PIECES[1], 7, 9) == (folder / PIECES[1]).read_bytes()[7:16]
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_forked_process_reads_although_its_parent_has_read(hub: LocalHub, folder: Path) -> None:
+    program = f"""
+import os, sys
+from opens2v_data.archive.remote import HubStore
+store = HubStore({REPO!r}, revision={hub.head(REPO)!r}, endpoint={hub.endpoint!r}, token=False)
+first = store.read_range({PIECES[0]!r}, 0, 50_000)
+child = os.fork()
+if child == 0:
+    os._exit(0 if store.read_range({PIECES[0]!r}, 0, 50_000) == first and store.read_range({PIECES[1]!r}, 0, 9) else 1)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    done = subprocess.run([sys.executable, "-c", program], timeout=60, check=False)
+    assert done.returncode == 0
+
+
+def test_a_plain_server_gives_sizes_and_ranges(hub: LocalHub, folder: Path) -> None:
+    # The Hub's second host refuses what is not signed; Python's own server knows no ranges.
+    server = subprocess.Popen(
+        [sys.executable, "-u", "-m", "http.server", "0", "--bind", "127.0.0.1", "--directory", str(folder)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    try:
+        assert server.stdout is not None
+        port = server.stdout.readline().split(" port ")[1].split()[0]
+        store = HttpStore(f"http://127.0.0.1:{port}", options=FAST)
+        data = (folder / PIECES[0]).read_bytes()
+        assert store.size(PIECES[0]) == len(data)
+        assert store.read_ranges(PIECES[0], [(0, 5), (1_000, 100)]) == [data[:5], data[1_000:1_100]]
+        assert store.read_range("small file+é.json", 0, 8) == b'{"a": 1}'
+        with pytest.raises(MissingPieceError, match="is not there"):
+            store.size("absent")
+        with pytest.raises(MissingPieceError, match="the server has no such file"):
+            pickle.loads(pickle.dumps(store)).read_range("absent", 0, 1)
+    finally:
+        server.terminate()
+        server.wait()
+        assert server.stdout is not None
+        server.stdout.close()
+
+
+def test_nobody_there_is_said_after_a_few_attempts() -> None:
+    store = HttpStore("http://127.0.0.1:9", options=HttpOptions(attempts=2, backoff_seconds=0.01))
+    with pytest.raises(RemoteError, match="no bytes in 2 attempts; at last a, bytes 0 to 1: the connection failed"):
+        store.read_range("a", 0, 1)
+
+
+@pytest.mark.parametrize("text", ["ftp://x/y", "http://", "https://host/path?signed=1"])
+def test_an_address_that_is_no_base_is_a_mistake(text: str) -> None:
+    with pytest.raises(ValueError, match=r"expected http\(s\)://HOST/PATH without a query"):
+        HttpStore(text)
+
+
+def test_without_the_extra_the_install_command_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    with pytest.raises(ImportError, match=r'pip install "opens2v-data\[hub\]"'):
+        HubStore("a/b")
