@@ -1,0 +1,557 @@
+"""The threads that fetch: a line of requests, as many at once as the pace allows, late ones sent twice, none awaited for ever.
+
+    consumer's thread        submit ─▶ line ─▶ threads ─▶ settled ─▶ next_settled, which also looks after deadlines
+
+A thread that hangs in a store cannot be stopped. What it fetches can be given up: its place goes to another thread, and whatever
+it brings later is thrown away. While the consumer is busy elsewhere nobody looks after deadlines and late requests, and nobody
+needs to.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import random
+import threading
+import time
+import weakref
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from opens2v_data.archive.cache import CacheKey
+from opens2v_data.archive.piece_sizes import PieceSizes
+from opens2v_data.archive.plan import Clip, Request, bare, check_bytes, place_of
+from opens2v_data.archive.wanted import Delivered, Failed
+from opens2v_data.errors import ArchiveError, DeadlineError, RemoteError, ShortReadError
+
+if TYPE_CHECKING:
+    from opens2v_data.archive.cache import ClipCache
+    from opens2v_data.archive.pacing import Latencies, Pace
+    from opens2v_data.archive.stores import Store
+    from opens2v_data.archive.wanted import FetchOptions
+
+_SLOWEST_BYTES_PER_SECOND = 1 << 16
+_BACKOFF_SECONDS = 0.2
+_MAX_BACKOFF_SECONDS = 5.0
+_TICK_SECONDS = 0.05
+_HEDGE_SHARE = 0.02
+_FEWEST_HEDGES = 2
+_EXIT_SECONDS = 1.0
+
+
+@dataclass
+class Tally:
+    """Counts that threads add to, under their lock; see `wanted.FetchStats`."""
+
+    num_planned: int = 0
+    num_delivered: int = 0
+    num_failed: int = 0
+    num_cache_hits: int = 0
+    num_cached: int = 0
+    num_requests: int = 0
+    num_bytes: int = 0
+    num_wasted_bytes: int = 0
+    num_retries: int = 0
+    num_hedges: int = 0
+    max_bytes_in_flight: int = 0
+
+
+class Attempt:
+    """A thread's work at a request.
+
+    Attributes:
+        request: what it reads.
+        reading_since: when its read began; None while it waits.
+        is_given_up: nobody waits for it any more, and its place is taken.
+    """
+
+    __slots__ = ("is_given_up", "reading_since", "request")
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.reading_since: float | None = None
+        self.is_given_up = False
+
+
+class Crew:
+    """Threads that bring clips; made for one iterator, and closed with it.
+
+    Args:
+        store: where bytes come from.
+        options: how hard to try.
+        tally, pace, latencies: shared with the crews of other iterators, under `lock`.
+        lock: guards these and the crew.
+        cache: where clips are looked for and kept; with `source` as their origin.
+        is_ordered: `next_settled` is asked for a certain clip, not for any.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        options: FetchOptions,
+        *,
+        tally: Tally,
+        pace: Pace,
+        latencies: Latencies,
+        lock: threading.Lock,
+        cache: ClipCache | None,
+        source: str,
+        is_ordered: bool,
+    ) -> None:
+        self._store, self._options, self._cache, self._source = store, options, cache, source
+        self._tally, self._pace, self._latencies, self._lock = tally, pace, latencies, lock
+        self._work = threading.Condition(lock)
+        self._news = threading.Condition(lock)
+        self._closing = threading.Event()
+        self._is_ordered = is_ordered
+        self._line: deque[Request | Clip] = deque()
+        self._settled: deque[Clip] = deque()
+        self._started: dict[Clip, None] = {}  # as a set, in the order of their starts
+        self._running: set[Attempt] = set()
+        self._threads: set[threading.Thread] = set()
+        self._num_active = 0
+        self._num_given_up = 0
+        self._fault: BaseException | None = None
+        self._piece_sizes = PieceSizes(store)
+        self._num_store_retries = _retries_inside(store)
+        self._looked_at = 0.0
+        self._pid = os.getpid()
+        _crews.add(self)
+
+    # -- the consumer's side -----------------------------------------------------------------------------------------
+
+    def is_cached(self, clip: Clip) -> bool:
+        """Say whether the cache seems to hold a clip."""
+        return self._cache is not None and self._key(clip) in self._cache
+
+    def submit(self, jobs: list[Request | Clip]) -> None:
+        """Put requests, and clips to read from the cache, at the end of the line."""
+        with self._lock:
+            self._line.extend(jobs)
+            self._staff()
+
+    def settle_now(self, clip: Clip, result: Delivered | Failed) -> None:
+        """Settle a clip for which nothing needs to be read."""
+        with self._lock:
+            self._settle(clip, result)
+
+    def has_settled(self, head: Clip | None) -> bool:
+        """Say whether `next_settled` would not wait."""
+        return bool(self._settled) if head is None else head.result is not None
+
+    def next_settled(self, head: Clip | None) -> Clip:
+        """Wait for a clip that has ended: for `head`, or for any when that is None."""
+        with self._lock:
+            while True:
+                if self._fault is not None:
+                    raise self._fault
+                now = time.monotonic()
+                if now - self._looked_at >= _TICK_SECONDS:
+                    self._look_after(now)
+                if self.has_settled(head):
+                    return self._settled.popleft() if head is None else head
+                if not self.is_ours():
+                    raise RuntimeError("threads do not live on in a forked process; call fetch there anew")
+                self._news.wait(_TICK_SECONDS)
+
+    def close(self) -> None:
+        """Stop: what is in line is dropped, and threads end as soon as the store lets go of them."""
+        with self._lock:
+            self._closing.set()
+            self._line.clear()
+            self._work.notify_all()
+
+    def is_ours(self) -> bool:
+        """Say whether this process made it; a forked one has no threads, and perhaps a lock that nobody gives back."""
+        return os.getpid() == self._pid
+
+    def join(self, seconds: float) -> None:
+        """Wait for the threads of a closed crew, at most so long."""
+        give_up_at = time.monotonic() + seconds
+        for thread in list(self._threads):
+            thread.join(max(0.0, give_up_at - time.monotonic()))
+
+    def _look_after(self, now: float) -> None:
+        """Fail clips whose time is over, give up what nobody waits for, and send late requests a second time."""
+        self._looked_at = now
+        if len(self._threads) == self._num_given_up >= self._max_threads:
+            # All threads hang. Clips in line get a clock too, else nobody would ever say that nothing comes.
+            for job in self._line:
+                if isinstance(job, Request):
+                    for share in job.shares:
+                        self._start_clock(share.clip, job, now)
+        for clip in list(self._started):
+            due = clip.opening_until if clip.num_opening else clip.deadline
+            if due is not None and now >= due:
+                self._fail(clip, self._too_late(clip))
+        usual: dict[int, float | None] = {}
+        for attempt in list(self._running):
+            request = attempt.request
+            if not request.is_wanted():
+                self._give_up_on(request)
+            elif self._is_late(attempt, now, usual) and self._may_hedge():
+                request.is_hedged = True
+                self._tally.num_hedges += 1
+                self._line.appendleft(request)
+                self._staff()
+
+    def _is_late(self, attempt: Attempt, now: float, usual: dict[int, float | None]) -> bool:
+        options, request = self._options, attempt.request
+        if options.hedge_after is None or request.is_hedged or attempt.reading_since is None:
+            return False
+        seconds = now - attempt.reading_since
+        if seconds < options.hedge_min_seconds:
+            return False
+        size_class = request.length.bit_length()
+        if size_class not in usual:
+            usual[size_class] = self._latencies.usual_seconds(request.length)
+        expected = usual[size_class]
+        # Nobody knows yet what is usual here, perhaps this line is slow: half of the time there is.
+        return seconds >= (options.deadline_seconds / 2 if expected is None else options.hedge_after * expected)
+
+    def _may_hedge(self) -> bool:
+        return self._tally.num_hedges < max(_FEWEST_HEDGES, int(_HEDGE_SHARE * self._tally.num_requests))
+
+    def _too_late(self, clip: Clip, *, last: ArchiveError | None = None) -> DeadlineError:
+        wanted = clip.wanted
+        if clip.num_opening:
+            what, time_allowed = "the size of its piece", f"{self._options.open_seconds:g} s"
+        else:
+            what = f"all of its {wanted.size_bytes} bytes"
+            time_allowed = f"{self._options.deadline_seconds:g} s and 1 s per 64 KiB"
+        return DeadlineError(
+            f"deadline passed: {place_of(wanted)}: {what} did not come in {time_allowed}; check the connection and fetch it "
+            "again, or allow more time" + (f". At last: {last}" if last is not None else "")
+        )
+
+    # -- places and threads (all with the lock held) -------------------------------------------------------------------
+
+    @property
+    def _max_threads(self) -> int:
+        return 2 * self._options.max_concurrency  # half of them may hang before the others have to wait for them
+
+    def _staff(self) -> None:
+        """Wake threads for what is in line, and start those that are missing."""
+        places = min(self._pace.limit - self._num_active, len(self._line))
+        if places <= 0 or self._closing.is_set():
+            return
+        num_free = len(self._threads) - self._num_given_up - self._num_active
+        self._work.notify(places)
+        for _ in range(min(places - num_free, self._max_threads - len(self._threads))):
+            # Daemons: a store that hangs must not keep the interpreter from ending.
+            thread = threading.Thread(target=self._thread, name="opens2v-fetch", daemon=True)
+            thread.start()
+            self._threads.add(thread)
+
+    def _give_up_on(self, request: Request) -> None:
+        """Take the places of the threads that still read a request."""
+        request.is_settled = True
+        for attempt in [attempt for attempt in self._running if attempt.request is request]:
+            self._running.discard(attempt)
+            attempt.is_given_up = True
+            self._num_active -= 1
+            self._num_given_up += 1
+        self._staff()
+
+    def _settle(self, clip: Clip, result: Delivered | Failed) -> None:
+        if clip.result is not None:
+            return
+        clip.result = result
+        clip.forget()
+        self._started.pop(clip, None)
+        if not self._is_ordered:
+            self._settled.append(clip)
+        self._news.notify_all()
+
+    def _fail(self, clip: Clip, error: ArchiveError) -> None:
+        self._settle(clip, Failed(wanted=clip.wanted, error=bare(error)))
+
+    def _start_clock(self, clip: Clip, request: Request, now: float) -> None:
+        if clip.deadline is None and clip.result is None:
+            clip.deadline = now + self._options.deadline_seconds + request.length / _SLOWEST_BYTES_PER_SECOND
+            self._started[clip] = None
+
+    # -- a thread ------------------------------------------------------------------------------------------------------
+
+    def _thread(self) -> None:
+        try:
+            while self._do_one():
+                pass
+        except BaseException as fault:  # noqa: BLE001 - raised again where the iterator is used
+            with self._lock:
+                self._fault = fault
+                self._news.notify_all()
+        finally:
+            with self._lock:
+                self._threads.discard(threading.current_thread())
+
+    def _do_one(self) -> bool:
+        # Its own function, so that a thread that waits for work holds no clip's bytes.
+        job = self._take()
+        if job is None:
+            return False
+        try:
+            if isinstance(job, Clip):
+                self._read_cached(job)
+            else:
+                self._bring(job)
+        finally:
+            self._leave(job)
+        return True
+
+    def _take(self) -> Attempt | Clip | None:
+        with self._lock:
+            while not self._closing.is_set():
+                if not self._line or self._num_active >= self._pace.limit:
+                    self._work.wait()
+                    continue
+                job = self._line.popleft()
+                if isinstance(job, Request):
+                    if not job.is_wanted():
+                        continue
+                    job.num_live += 1
+                    job = Attempt(job)
+                    self._running.add(job)
+                self._num_active += 1
+                return job
+            return None
+
+    def _leave(self, job: Attempt | Clip) -> None:
+        with self._lock:
+            if isinstance(job, Attempt):
+                job.request.num_live -= 1
+                self._running.discard(job)
+                if job.is_given_up:
+                    self._num_given_up -= 1
+                    return
+            self._num_active -= 1
+            self._staff()
+
+    def _bring(self, attempt: Attempt) -> None:
+        """Read a request's bytes, again after errors that may pass, and give them to its clips."""
+        request = attempt.request
+        num_short = 0
+        for number in range(1, self._options.attempts + 1):
+            try:
+                data = self._read(attempt, is_again=number > 1)
+            except (ArchiveError, OSError) as raised:
+                error = self._as_ours(raised, request)
+                num_short += isinstance(error, ShortReadError)
+                wait = self._wait_before_next(attempt, error, number, num_short)
+                if wait is None:
+                    self._no_more(attempt, error)
+                    return
+                self._closing.wait(wait)
+            else:
+                if data is not None:
+                    self._arrived(attempt, data)
+                return
+
+    def _read(self, attempt: Attempt, *, is_again: bool) -> bytes | None:
+        """Read the range; None when nobody waits for it any more."""
+        request = attempt.request
+        self._open_piece(request)
+        with self._lock:
+            if attempt.is_given_up or not request.is_wanted() or self._closing.is_set():
+                return None
+            now = time.monotonic()
+            for share in request.shares:
+                self._start_clock(share.clip, request, now)
+            attempt.reading_since = now
+            self._tally.num_requests += 1
+            self._tally.num_retries += is_again
+        try:
+            data = self._store.read_range(request.path, request.start, request.length)
+            if len(data) != request.length:
+                raise ShortReadError(
+                    f"{request.path}: expected {request.length} bytes from byte {request.start} on, found {len(data)}"
+                )
+        except (ArchiveError, OSError):
+            with self._lock:
+                attempt.reading_since = None
+            raise
+        return data
+
+    def _open_piece(self, request: Request) -> None:
+        """Make sure, once per piece, that it has the size that was recorded; clips get time of its own for that."""
+        if self._piece_sizes.is_checked(request.path):
+            return
+        began = time.monotonic()
+        clips = [share.clip for share in request.shares]
+        with self._lock:
+            for clip in clips:
+                clip.num_opening += 1
+                clip.opening_until = began + self._options.open_seconds
+                if clip.result is None:
+                    self._started[clip] = None
+        try:
+            self._piece_sizes.check(request)
+        finally:
+            with self._lock:
+                for clip in clips:
+                    clip.num_opening -= 1
+                    if clip.deadline is not None:
+                        clip.deadline += time.monotonic() - began
+
+    def _as_ours(self, error: ArchiveError | OSError, request: Request) -> ArchiveError:
+        if isinstance(error, ArchiveError):
+            return error
+        # Not its text: what raises plain OSErrors may put an address there.
+        what = f"{type(error).__name__} {error.strerror or ''}".strip()
+        return RemoteError(f"{request.path}, byte {request.start}: {what}", is_retryable=True)
+
+    def _wait_before_next(self, attempt: Attempt, error: ArchiveError, number: int, num_short: int) -> float | None:
+        """Return how long to wait before the next read, or None when there should be none."""
+        passing = error if isinstance(error, RemoteError) and error.is_retryable else None
+        # A proxy may have cut the answer short: ask once more. A file that is short stays so.
+        is_short = isinstance(error, ShortReadError) and num_short == 1
+        if passing is not None:
+            with self._lock:
+                self._pace.pushed_back(time.monotonic(), status=passing.status)
+        if number == self._options.attempts or not (passing is not None or is_short):
+            return None
+        wait = passing.retry_after_seconds if passing is not None else None
+        if wait is None:
+            wait = min(_MAX_BACKOFF_SECONDS, _BACKOFF_SECONDS * 2 ** (number - 1)) * random.uniform(0.5, 1.5)
+        with self._lock:
+            now = time.monotonic()
+            for share in attempt.request.shares:
+                clip = share.clip
+                if clip.result is None and clip.deadline is not None and now + wait >= clip.deadline:
+                    self._fail(clip, self._too_late(clip, last=error))
+            return wait if attempt.request.is_wanted() and not attempt.is_given_up else 0.0
+
+    def _no_more(self, attempt: Attempt, error: ArchiveError) -> None:
+        """Fail the clips of a request that cannot be read, unless its second sending still may."""
+        request = attempt.request
+        with self._lock:
+            if attempt.is_given_up or request.num_live > 1 or request.is_settled:
+                return
+            request.is_settled = True
+            left = request.split()
+            if isinstance(error, ShortReadError) and len(request.shares) > 1:
+                # The piece ends in the midst of it: those before can still be had.
+                self._line.extendleft(reversed(left))
+                self._tally.num_retries += len(left)
+                self._staff()
+                return
+            for share in request.shares:
+                self._fail(share.clip, error.at(place_of(share.clip.wanted)))
+
+    def _arrived(self, attempt: Attempt, data: bytes) -> None:
+        request = attempt.request
+        with self._lock:
+            now = time.monotonic()
+            tally = self._tally
+            tally.num_bytes += len(data)
+            if attempt.reading_since is not None:
+                self._latencies.add(len(data), now - attempt.reading_since)
+            self._running.discard(attempt)  # what is left to do is ours, and does not hang
+            if attempt.is_given_up or not request.is_wanted() or self._closing.is_set():
+                tally.num_wasted_bytes += len(data)
+                return
+            self._keep_pace(len(data), now)
+            tally.num_wasted_bytes += len(data) - request.num_payload_bytes
+            self._give_up_on(request)
+        for share in request.shares:
+            whole = share.length == len(data)
+            chunk = data if whole else data[share.start : share.start + share.length]
+            self._give(share.clip, share.span_index, chunk)
+
+    def _keep_pace(self, num_bytes: int, now: float) -> None:
+        # A store over HTTP deals with 429 and 503 itself; that it had to is seen in its counters.
+        num_store_retries = _retries_inside(self._store)
+        if num_store_retries > self._num_store_retries:
+            self._num_store_retries = num_store_retries
+            self._pace.pushed_back(now, status=None)
+        limit = self._pace.limit
+        self._pace.completed(num_bytes, now, is_full=self._num_active >= limit)
+        if self._pace.limit > limit:
+            self._staff()
+
+    def _give(self, clip: Clip, index: int, chunk: bytes) -> None:
+        """Give a clip some of its bytes; with the last of them it is checked and settled."""
+        with self._lock:
+            if clip.result is not None:
+                self._tally.num_wasted_bytes += len(chunk)
+                return
+            clip.chunks[index] = chunk
+            clip.num_missing -= 1
+            if clip.num_missing:
+                return
+            chunks = clip.chunks
+        data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        try:
+            check_bytes(clip.wanted, data)
+        except ArchiveError as error:
+            self._wrong(clip, error)
+            return
+        is_kept = self._cache is not None and self._cache.put(self._key(clip), data)
+        with self._lock:
+            self._tally.num_cached += is_kept
+            self._settle(clip, Delivered(wanted=clip.wanted, data=data))
+
+    def _wrong(self, clip: Clip, error: ArchiveError) -> None:
+        """Ask once more for a clip whose bytes were wrong: a proxy may have answered with an error's page."""
+        with self._lock:
+            self._tally.num_wasted_bytes += clip.wanted.size_bytes
+            clip.num_failed_checks += 1
+            if clip.num_failed_checks > 1:
+                self._fail(clip, error)
+            elif clip.result is None:
+                clip.forget()
+                self._tally.num_retries += 1
+                self._line.extendleft(reversed(clip.requests()))
+                self._staff()
+
+    # -- the cache -----------------------------------------------------------------------------------------------------
+
+    def _key(self, clip: Clip) -> CacheKey:
+        wanted = clip.wanted
+        return CacheKey(
+            source=self._source,
+            part=wanted.part.name,
+            name=wanted.name,
+            offset=wanted.offset,
+            size_bytes=wanted.size_bytes,
+        )
+
+    def _read_cached(self, clip: Clip) -> None:
+        assert self._cache is not None
+        key = self._key(clip)
+        data = self._cache.get(key)
+        if data is not None:
+            try:
+                check_bytes(clip.wanted, data)
+            except ArchiveError:
+                self._cache.remove(key)
+                data = None
+        with self._lock:
+            if data is None:
+                self._line.extendleft(reversed(clip.requests()))
+                self._staff()
+            else:
+                self._tally.num_cache_hits += 1
+                self._settle(clip, Delivered(wanted=clip.wanted, data=data))
+
+
+def _retries_inside(store: Store) -> int:
+    """Return how often a store that counts has had to ask again; 0 for one that does not."""
+    return getattr(getattr(store, "counters", None), "num_retries", 0)
+
+
+_crews: weakref.WeakSet[Crew] = weakref.WeakSet()
+
+
+def _close_all() -> None:
+    """Let threads end before the interpreter does: one that comes back from foreign code after it aborts the process."""
+    crews = [crew for crew in _crews if crew.is_ours()]
+    for crew in crews:
+        crew.close()
+    give_up_at = time.monotonic() + _EXIT_SECONDS
+    for crew in crews:
+        crew.join(give_up_at - time.monotonic())
+
+
+atexit.register(_close_all)

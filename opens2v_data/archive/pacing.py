@@ -1,0 +1,126 @@
+"""How many requests to run at once, and when one is late: both learned from the requests that have ended."""
+
+from __future__ import annotations
+
+from collections import deque
+
+_GROWS_BY = 1.1  # doubling the requests must give 10% more bytes a second, else the line is full
+_PROBE_EVERY = 4  # windows
+_CALM_SECONDS = 1.0
+_FEWEST_SAMPLES = 8
+
+
+class Pace:
+    """A limit on requests at once that finds its own height.
+
+        16 ─▶ 32 ─▶ 64 ─▶ …      doubles while that gives 10% more bytes a second, else takes the last step back;
+        40 ─▶ 50 or back         later tries a quarter more every fourth window, and keeps it if it gives 5% more;
+        64 ─▶ 32                 halves when the server says 429, loses a quarter at other errors that may pass,
+                                 at most once a second
+
+    A window is as many requests as may run at once: one round of all of them. The first 300 ranges of a slice are enough to get
+    from 16 to 128. Windows in which the limit was mostly not reached (a consumer that takes its time) say nothing. Not safe from
+    threads by itself.
+
+    Args:
+        lowest: the limit to begin with; never below.
+        highest: never above.
+
+    Attributes:
+        limit: how many requests may run at once now.
+    """
+
+    def __init__(self, *, lowest: int, highest: int) -> None:
+        self.lowest = lowest
+        self.highest = highest
+        self.limit = lowest
+        self._is_growing = True
+        self._before: tuple[int, float] | None = None  # limit and bytes a second, before the step being tried
+        self._num_still = 0
+        self._is_settling = False
+        self._calm_until = float("-inf")
+        self._window: _Window | None = None
+
+    def __repr__(self) -> str:
+        return f"Pace({self.limit} of {self.lowest} to {self.highest})"
+
+    def completed(self, num_bytes: int, now: float, *, is_full: bool) -> None:
+        """Take note of a request that ended well.
+
+        Args:
+            num_bytes: what it gave.
+            now: seconds, by any clock that never goes back.
+            is_full: as many requests ran as may.
+        """
+        if self._window is None:
+            self._window = _Window(now)
+            return
+        window = self._window
+        window.num_bytes += num_bytes
+        window.count += 1
+        window.num_full += is_full
+        if window.count < self.limit or now <= window.started_at:
+            return
+        self._window = _Window(now)
+        if 2 * window.num_full >= window.count:
+            self._judge(window.num_bytes / (now - window.started_at))
+
+    def pushed_back(self, now: float, *, status: int | None) -> None:
+        """Take note of a refusal or an error that may pass.
+
+        Args:
+            now: as for `completed`.
+            status: 429 when the server says that these are too many.
+        """
+        if now < self._calm_until:
+            return
+        self._calm_until = now + _CALM_SECONDS
+        self.limit = max(self.lowest, int(self.limit * (0.5 if status == 429 else 0.75)))
+        self._is_growing, self._is_settling, self._before, self._num_still, self._window = False, False, None, 0, None
+
+    def _judge(self, rate: float) -> None:
+        if self._is_settling:
+            # Much of this window ran before the step; a quarter more would not show in it. Doubling does.
+            self._is_settling = False
+            return
+        if self._before is not None:
+            limit, rate_before = self._before
+            if rate < rate_before * (_GROWS_BY if self._is_growing else 1.05):
+                self.limit, self._before, self._is_growing = limit, None, False
+                return
+        self._before = None
+        self._num_still += 1
+        if self.limit < self.highest and (self._is_growing or self._num_still >= _PROBE_EVERY):
+            self._before, self._num_still, self._is_settling = (self.limit, rate), 0, not self._is_growing
+            step = self.limit if self._is_growing else max(1, self.limit // 4)
+            self.limit = min(self.highest, self.limit + step)
+
+
+class Latencies:
+    """How long recent requests took, so that a late one can be told.
+
+    Not safe from threads by itself.
+    """
+
+    def __init__(self, *, keep: int = 256) -> None:
+        self._recent: deque[tuple[int, float]] = deque(maxlen=keep)
+
+    def add(self, num_bytes: int, seconds: float) -> None:
+        """Take note of a request that ended well."""
+        self._recent.append((num_bytes, seconds))
+
+    def usual_seconds(self, num_bytes: int) -> float | None:
+        """Return the time in which 95 in 100 requests of such a size or a larger one ended; None with fewer than 8 of them.
+
+        Larger ones count, and smaller ones down to half the size: a wrong guess is then one of patience.
+        """
+        times = sorted(seconds for size, seconds in self._recent if 2 * size >= num_bytes)
+        return times[int(0.95 * (len(times) - 1))] if len(times) >= _FEWEST_SAMPLES else None
+
+
+class _Window:
+    def __init__(self, started_at: float) -> None:
+        self.started_at = started_at
+        self.num_bytes = 0
+        self.count = 0
+        self.num_full = 0
