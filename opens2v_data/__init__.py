@@ -17,18 +17,26 @@ from opens2v_data.hub.registration import register_when_imported
 from opens2v_data.triples import Clip, MaskRLE, Pair, Subject, Triple, VideoRef, View
 
 if TYPE_CHECKING:
+    from opens2v_data.archive.cache import ClipCache
     from opens2v_data.dataset import OpenS2V as OpenS2V
 
 __version__ = "0.1.0"
 __all__ = ["Clip", "MaskRLE", "OpenS2V", "Pair", "Subject", "Triple", "VideoRef", "View", "open"]
 
 
-def open(root: str | os.PathLike[str] | None = None, *, release: str | os.PathLike[str] | None = None) -> OpenS2V:
+def open(
+    root: str | os.PathLike[str] | None = None,
+    *,
+    release: str | os.PathLike[str] | None = None,
+    cache: ClipCache | None = None,
+) -> OpenS2V:
     """Open a catalog.
 
     Args:
-        root: its folder; by default OPENS2V_CATALOG, `./opens2v-5m`, or the one set by `opens2v use`, in this order.
-        release: folder of the release, for bytes; by default OPENS2V_RELEASE, else where the catalog was made from.
+        root: its folder, or its address on the Hub, `hf://datasets/OWNER/NAME[@REVISION]`; by default
+            OPENS2V_CATALOG, `./opens2v-5m`, or the one set by `opens2v use`, in this order.
+        release: folder or address of the release, for bytes; by default OPENS2V_RELEASE, else where the catalog was made from.
+        cache: keeps clips that come from a server (`opens2v_data.archive.cache.ClipCache`); None: none.
 
     Raises:
         CatalogNotFoundError: there is none; the message says what to run.
@@ -36,7 +44,7 @@ def open(root: str | os.PathLike[str] | None = None, *, release: str | os.PathLi
     from opens2v_data.catalog.catalog import Catalog
     from opens2v_data.dataset import OpenS2V
 
-    return OpenS2V(Catalog.open(root), release=release)
+    return OpenS2V(Catalog.open(root), release=release, cache=cache)
 
 
 def __getattr__(name: str) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from opens2v_data.catalog.catalog import Catalog
 from opens2v_data.errors import MemberNotFoundError
@@ -12,6 +12,9 @@ from opens2v_data.media import Media
 from opens2v_data.query import Config, Query
 from opens2v_data.rows import iter_rows
 from opens2v_data.triples import Pair, Triple, VideoRef
+
+if TYPE_CHECKING:
+    from opens2v_data.archive.cache import ClipCache
 
 
 class OpenS2V:
@@ -23,10 +26,12 @@ class OpenS2V:
         media: the bytes that rows name.
     """
 
-    def __init__(self, catalog: Catalog, *, release: str | os.PathLike[str] | None = None) -> None:
+    def __init__(
+        self, catalog: Catalog, *, release: str | os.PathLike[str] | None = None, cache: ClipCache | None = None
+    ) -> None:
         self.catalog = catalog
         self.query = Query(catalog)
-        self.media = Media(catalog, release=release)
+        self.media = Media(catalog, release=release, cache=cache)
 
     def __repr__(self) -> str:
         return f"OpenS2V({self.catalog!r})"

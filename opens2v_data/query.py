@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import duckdb
 import numpy as np
 
+from opens2v_data.catalog.ranges import PROTOCOL, TableFileSystem
 from opens2v_data.errors import CatalogDamagedError, QueryError
 from opens2v_data.sqlfiles import sql_text
 
@@ -29,6 +32,9 @@ MEMORY_LIMIT = "256MB"
 MAX_THREADS = 4
 """Threads share that memory: on 16 and 32 of them joins of 10 M pairs ran out of it, on 8 they did not."""
 
+REMOTE_THREADS = 8
+"""For tables on a server, however few the cores: each waits for a row group. The most that the memory was seen to do for."""
+
 FETCH_ROWS = 8_192
 
 _inherited: list[object] = []
@@ -39,7 +45,7 @@ class Query:
 
     Args:
         catalog: what to ask.
-        threads: for DuckDB; by default all cores, at most `MAX_THREADS`.
+        threads: for DuckDB; by default all cores, at most `MAX_THREADS`, or `REMOTE_THREADS` where tables lie on a server.
         memory_limit: for DuckDB, as it spells it.
     """
 
@@ -50,6 +56,8 @@ class Query:
         self._pid = os.getpid()
         self._lock = threading.Lock()
         self._connection: duckdb.DuckDBPyConnection | None = None
+        self._tables: TableFileSystem | None = None
+        self._made: set[str] = set()
 
     def __repr__(self) -> str:
         return f"Query({self.catalog!r})"
@@ -59,7 +67,8 @@ class Query:
 
     def columns(self, config: Config) -> list[tuple[str, str]]:
         """Return the names and SQL types of the columns that a condition on this config can use."""
-        rows = self._cursor().execute(f"DESCRIBE {_source(config, 'true')}").fetchall()
+        sql = f"DESCRIBE {_source(config, 'true')}"
+        rows = self._cursor(sql).execute(sql).fetchall()
         return [(row[0], row[1]) for row in rows if row[0] != "row_id"]
 
     def row_ids(
@@ -89,9 +98,16 @@ class Query:
             f" AND row_id {sign} {int(value)}" for sign, value in ((">=", lo), ("<", hi)) if value is not None
         )
         sql = f"SELECT row_id FROM {_source(config, where)} WHERE {_condition(where)}{bounds} ORDER BY row_id"
+        if limit is not None and limit < 0:
+            raise ValueError(f"limit must be 0 or more, got {limit}")
+        if _is_every_clip(config, where):
+            start, stop = max(0, lo or 0), self.count(config)
+            stop = stop if hi is None else min(stop, hi)
+            stop = stop if limit is None else min(stop, start + limit)
+            for at in range(start, stop, FETCH_ROWS):
+                yield np.arange(at, min(at + FETCH_ROWS, stop), dtype=np.int64)
+            return
         if limit is not None:
-            if limit < 0:
-                raise ValueError(f"limit must be 0 or more, got {limit}")
             sql += f" LIMIT {int(limit)}"
         for rows in self._answer(sql, config, where):
             yield np.fromiter((row[0] for row in rows), np.int64, len(rows))
@@ -102,6 +118,8 @@ class Query:
         Raises:
             QueryError: as `row_ids`.
         """
+        if _is_every_clip(config, where):
+            return self.catalog.num_rows("clips")
         sql = f"SELECT count(*) FROM {_source(config, where)} WHERE {_condition(where)}"
         return next(self._answer(sql, config, where))[0][0]
 
@@ -114,6 +132,8 @@ class Query:
         """
         if rows < 1:
             raise ValueError(f"rows must be at least 1, got {rows}")
+        if _is_every_clip(config, where):
+            return [(lo, lo + rows) for lo in range(0, self.count(config), rows)]
         sql = (
             f"SELECT DISTINCT row_id // {int(rows)} FROM {_source(config, where)} WHERE {_condition(where)} ORDER BY 1"
         )
@@ -121,19 +141,29 @@ class Query:
         return [(index * rows, (index + 1) * rows) for index in found]
 
     def fetch(self, name: str, ids: Sequence[int] | np.ndarray) -> pa.Table:
-        """Return what `sql/rows/<name>.sql` gives for some ids, in the order that its header says."""
+        """Return what `sql/rows/<name>.sql` gives for some ids, in the order that its header says.
+
+        Raises:
+            CatalogDamagedError: a table cannot be read.
+            ArchiveError: a server does not give it.
+        """
         wanted = [int(value) for value in ids]
         parameters: dict[str, Any] = {"ids": wanted}
         text = sql_text(f"rows/{name}")
         if "$lo" in text:
             parameters |= {"lo": min(wanted, default=0), "hi": max(wanted, default=-1) + 1}
-        return self._cursor().sql(text, params=parameters).to_arrow_table()
+        try:
+            return self._cursor(_without_comments(text)).sql(text, params=parameters).to_arrow_table()
+        except duckdb.Error as error:
+            self._raise_fault(error)
+            raise
 
     def close(self) -> None:
         """Close the connection; a later question opens another."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+            self._made = set()
 
     def _answer(self, sql: str, config: Config, where: str | None) -> Iterator[list[tuple[Any, ...]]]:
         """Give the rows of a question that has `where` in it, some at a time; it can fail while it runs, too."""
@@ -142,48 +172,114 @@ class Query:
             alone = f"SELECT {where if where and where.strip() else True}"
             if any(len(duckdb.extract_statements(text)) != 1 for text in (alone, sql)):
                 raise QueryError(f"where={where!r} is several SQL statements, expected one condition")
-            cursor = self._cursor().execute(sql)
+            cursor = self._cursor(sql).execute(sql)
             while rows := cursor.fetchmany(FETCH_ROWS):
                 yield rows
         except duckdb.IOException as error:
-            raise CatalogDamagedError(
-                f"a table of {self.catalog.root} cannot be read: {_first_lines(error)}"
-            ) from error
+            self._raise_fault(error)
+            raise CatalogDamagedError(f"a table of {self.catalog.uri} cannot be read: {_first_lines(error)}") from error
         except (duckdb.OutOfMemoryException, duckdb.FatalException, duckdb.InternalException):
             raise  # not the condition's fault
         except duckdb.Error as error:
+            self._raise_fault(error)
             names = ", ".join(name for name, _ in self.columns(config))
             raise QueryError(
                 f"where={where!r} is no condition that config {config} can answer: {_first_lines(error)}\n"
                 f"columns: {names}\nhelpers: has_subject(clip_id, 'woman', min_gme := 0.3), has_tag(subject_tags, 'woman')"
             ) from error
 
-    def _cursor(self) -> duckdb.DuckDBPyConnection:
+    def _raise_fault(self, error: duckdb.Error) -> None:
+        """Raise what a store said, where that is what DuckDB's error tells."""
+        fault = self._tables.take_fault(str(error)) if self._tables is not None else None
+        if fault is not None:
+            raise fault from None
+
+    def _cursor(self, sql: str) -> duckdb.DuckDBPyConnection:
+        """Return a cursor for one call, with the views that some SQL names."""
         # One cursor per call: a connection shared by threads raises, and a forked one hangs.
         pid = os.getpid()
         if self._pid != pid:
             # Forked: the parent may have held the lock, and its connection's threads are not here; to destroy it would hang.
-            _inherited.append(self._connection)
-            self._pid, self._lock, self._connection = pid, threading.Lock(), None
+            _inherited.append((self._connection, self._tables))
+            self._pid, self._lock, self._connection, self._made = pid, threading.Lock(), None, set()
         with self._lock:
             if self._connection is None:
                 self._connection = self._open()
+            self._make_views(self._connection, sql)
             return self._connection.cursor()
 
     def _open(self) -> duckdb.DuckDBPyConnection:
+        is_remote = any(self._place(table) is None for table in self.catalog.manifest.tables)
+        threads = REMOTE_THREADS if is_remote else min(MAX_THREADS, os.cpu_count() or 1)
         options: dict[str, Any] = {
             "memory_limit": self._memory_limit,
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,
-            "threads": self._threads or min(MAX_THREADS, os.cpu_count() or 1),
+            "threads": self._threads or threads,
             # Not ".tmp" in whatever folder this runs in.
             "temp_directory": str(Path(tempfile.gettempdir()) / f"opens2v-duckdb-{os.getpid()}"),
         }
         connection = duckdb.connect(":memory:", config=options)
         connection.execute("SET enable_progress_bar = false")
-        root = str(self.catalog.root).replace("'", "''")
-        connection.execute(sql_text("views").replace("{root}", root))
+        self._tables = None
+        if is_remote:
+            self._tables = TableFileSystem(self.catalog.reader)
+            connection.register_filesystem(self._tables)
+            # Columns of a row group that lie side by side are then asked for at once; later versions do so by themselves.
+            connection.execute("SET prefetch_all_parquet_files = true")
         return connection
+
+    def _place(self, table: str) -> Path | None:
+        return self.catalog.local_path(self.catalog.manifest.tables[table].path)
+
+    def _make_views(self, connection: duckdb.DuckDBPyConnection, sql: str) -> None:
+        for name, statement in _views_for(sql):
+            if name not in self._made:
+                connection.execute(_TABLE.sub(self._quoted_place, statement))
+                self._made.add(name)
+
+    def _quoted_place(self, match: re.Match[str]) -> str:
+        file = self.catalog.manifest.tables[match[1]]
+        place = self.catalog.local_path(file.path) or f"{PROTOCOL}://tables/{file.path}"
+        return str(place).replace("'", "''")
+
+
+_TABLE = re.compile(r"\{(\w+)\}")
+_WORD = re.compile(r"\w+")
+
+
+@cache
+def _views() -> dict[str, tuple[str, frozenset[str]]]:
+    """Return the statements of `sql/views.sql` by what they make, in order, each with the names of those it needs."""
+    text = _without_comments(sql_text("views"))
+    statements = {
+        statement.split(maxsplit=3)[2].partition("(")[0]: statement
+        for statement in text.split(";")
+        if statement.strip()
+    }
+    made: dict[str, tuple[str, frozenset[str]]] = {}
+    for name, statement in statements.items():
+        words = _WORD.findall(re.sub(r"'[^']*'", "", statement))
+        made[name] = (statement, frozenset(words) & made.keys())
+    return made
+
+
+def _without_comments(text: str) -> str:
+    """Return one of our own SQL texts, which hold `--` nowhere else, without what it says in words."""
+    return re.sub(r"--[^\n]*", "", text)
+
+
+def _views_for(sql: str) -> list[tuple[str, str]]:
+    """Return the views and macros that some SQL may name, in the order to make them.
+
+    A name is any word, also one in a text or of a column: what is made too much costs the reading of a footer.
+    """
+    views = _views()
+    needed = {word.lower() for word in _WORD.findall(sql)}
+    for name, (_, needs) in reversed(views.items()):
+        if name in needed:
+            needed |= needs
+    return [(name, statement) for name, (statement, _) in views.items() if name in needed]
 
 
 def _query(catalog: Catalog, threads: int | None, memory_limit: str) -> Query:
@@ -197,6 +293,11 @@ def _source(config: Config, where: str | None) -> str:
         # Nothing is asked of the clips, so they need not be joined to ten million pairs.
         return "known_pairs"
     return f"(\n{sql_text(f'configs/{config}')}\n)"
+
+
+def _is_every_clip(config: Config, where: str | None) -> bool:
+    """Say whether all clips are asked for, whose ids are 0, 1, … without looking (`clips.clip_id` is dense)."""
+    return config == "regular" and (where is None or not where.strip())
 
 
 def _condition(where: str | None) -> str:

@@ -161,7 +161,7 @@ def _clip_columns(query: Query, media: Media, ids: np.ndarray, wanted: set[str])
     made["background_path"] = clips.column("background_path")
     made["video_size_bytes"] = clips.column("video_size_bytes")
     places = (clips.column(name).to_pylist() for name in ("part", "video_name", "video_offset", "video_size_bytes"))
-    root = query.catalog.root
+    root = query.catalog.uri
     addresses = pa.array(
         [
             None if name is None else clip_address(root, part, name, at, size)

@@ -1,4 +1,6 @@
--- The catalog's tables as views. `{root}` is replaced by the catalog's folder once, when a connection opens.
+-- The catalog's tables as views. `{clips}` is replaced by where that table lies: a file, or an address below catalog://.
+-- A view is made when a question first names it, with those it names itself, since making it reads the table's footer. So each
+-- statement stands after those it needs, and makes one view or macro.
 --
 -- clips        one row per clip: scores, ranges, tags             subjects   one row per object, with its class name
 -- captions     one row per clip: its text                         classes    class names by frequency
@@ -9,23 +11,23 @@
 --
 -- `opens2v info --schema` prints every column with its unit and the meaning of null.
 
-CREATE VIEW clips AS SELECT * FROM read_parquet('{root}/clips.parquet');
-CREATE VIEW captions AS SELECT * FROM read_parquet('{root}/captions.parquet');
-CREATE VIEW classes AS SELECT * FROM read_parquet('{root}/classes.parquet');
-CREATE VIEW class_index AS SELECT * FROM read_parquet('{root}/class_index.parquet');
-CREATE VIEW members AS SELECT * FROM read_parquet('{root}/members.parquet');
-CREATE VIEW locations AS SELECT * FROM read_parquet('{root}/locations.parquet');
-CREATE VIEW backgrounds AS SELECT * FROM read_parquet('{root}/backgrounds.parquet');
-CREATE VIEW masks AS SELECT * FROM read_parquet('{root}/masks.parquet');
-CREATE VIEW keys AS SELECT * FROM read_parquet('{root}/keys.parquet');
+CREATE VIEW clips AS SELECT * FROM read_parquet('{clips}');
+CREATE VIEW captions AS SELECT * FROM read_parquet('{captions}');
+CREATE VIEW classes AS SELECT * FROM read_parquet('{classes}');
+CREATE VIEW class_index AS SELECT * FROM read_parquet('{class_index}');
+CREATE VIEW members AS SELECT * FROM read_parquet('{members}');
+CREATE VIEW locations AS SELECT * FROM read_parquet('{locations}');
+CREATE VIEW backgrounds AS SELECT * FROM read_parquet('{backgrounds}');
+CREATE VIEW masks AS SELECT * FROM read_parquet('{masks}');
+CREATE VIEW keys AS SELECT * FROM read_parquet('{keys}');
 
 CREATE VIEW subjects AS
 SELECT subject.*, class.name AS class_name
-FROM read_parquet('{root}/subjects.parquet') AS subject JOIN classes AS class USING (class_id);
+FROM read_parquet('{subjects}') AS subject JOIN classes AS class USING (class_id);
 
 CREATE VIEW views AS
 SELECT view.*, class.name AS class_name
-FROM read_parquet('{root}/views.parquet') AS view JOIN classes AS class USING (class_id);
+FROM read_parquet('{views}') AS view JOIN classes AS class USING (class_id);
 
 -- Views by clip: a picture belongs to its clip and to the clip's twins in other parts.
 CREATE VIEW clip_views AS
@@ -35,13 +37,13 @@ FROM views AS view WHERE view.clip_id IS NOT NULL;
 -- Pairs by their row number in the file, which is what a shard of pairs is a range of.
 CREATE VIEW pairs AS
 SELECT pair.* EXCLUDE (file_row_number), pair.file_row_number AS pair_id, class.name AS class_name, partner.name AS partner_class_name
-FROM read_parquet('{root}/pairs.parquet', file_row_number = true) AS pair
+FROM read_parquet('{pairs}', file_row_number = true) AS pair
 JOIN classes AS class ON class.class_id = pair.class_id
 JOIN classes AS partner ON partner.class_id = pair.partner_class_id;
 
 -- Which pairs have both clips in the catalog: the rows of config nexus-cross, by id alone.
 CREATE VIEW known_pairs AS
-SELECT file_row_number AS row_id FROM read_parquet('{root}/pairs.parquet', file_row_number = true)
+SELECT file_row_number AS row_id FROM read_parquet('{pairs}', file_row_number = true)
 WHERE clip_id IS NOT NULL AND partner_clip_id IS NOT NULL;
 
 -- has_subject(clip_id, 'woman'): the clip has a subject of that class.

@@ -1,7 +1,8 @@
 """Which catalog is meant when none is named.
 
 The rule, in this order: the place given, the environment variable OPENS2V_CATALOG, `./opens2v-5m`, and the default that
-`opens2v use PATH` wrote to `$XDG_CONFIG_HOME/opens2v/config.json` (`~/.config/opens2v/config.json`).
+`opens2v use PATH` wrote to `$XDG_CONFIG_HOME/opens2v/config.json` (`~/.config/opens2v/config.json`). Each may be a folder or an
+address: `hf://datasets/OWNER/NAME[@REVISION]`, `https://…`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import json
 import os
 from pathlib import Path
 
+from opens2v_data.archive.addresses import is_remote
 from opens2v_data.errors import CatalogNotFoundError
 
 ENVIRONMENT_VARIABLE = "OPENS2V_CATALOG"
@@ -22,16 +24,16 @@ def config_file() -> Path:
     return Path(base) / "opens2v" / "config.json"
 
 
-def find_catalog(data_dir: str | os.PathLike[str] | None = None) -> Path:
-    """Return the catalog's folder by the rule above; that a catalog is in it is for `Catalog.open` to check.
+def find_catalog(data_dir: str | os.PathLike[str] | None = None) -> Path | str:
+    """Return the catalog's folder, or its address as text, by the rule above; `Catalog.open` checks that one is there.
 
     Raises:
         CatalogNotFoundError: nothing is named and nothing lies where it could.
     """
     if data_dir is not None:
-        return Path(data_dir).expanduser()
+        return _place(data_dir)
     if named := os.environ.get(ENVIRONMENT_VARIABLE):
-        return Path(named).expanduser()
+        return _place(named)
     if (Path(LOCAL_FOLDER) / "manifest.json").is_file():
         return Path(LOCAL_FOLDER).absolute()
     if (default := default_catalog()) is not None:
@@ -43,7 +45,7 @@ def find_catalog(data_dir: str | os.PathLike[str] | None = None) -> Path:
     )
 
 
-def default_catalog() -> Path | None:
+def default_catalog() -> Path | str | None:
     """Return the user's default catalog, or None."""
     path = config_file()
     try:
@@ -52,14 +54,23 @@ def default_catalog() -> Path | None:
         return None
     except (ValueError, AttributeError) as error:
         raise CatalogNotFoundError(f"expected a JSON object in {path}, found {error}; run: opens2v use PATH") from error
-    return Path(value) if value else None
+    return _place(value) if value else None
 
 
-def set_default_catalog(root: Path) -> Path:
-    """Make `root` the user's default catalog; return the file that says so."""
+def set_default_catalog(root: Path | str) -> Path:
+    """Make a folder or an address the user's default catalog; return the file that says so."""
+    place = _place(root)
+    if isinstance(place, Path):
+        place = place.absolute()
     path = config_file()
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    temporary.write_text(json.dumps({"catalog": str(root.absolute())}, indent=1) + "\n", encoding="utf-8")
+    temporary.write_text(json.dumps({"catalog": str(place)}, indent=1) + "\n", encoding="utf-8")
     temporary.replace(path)
     return path
+
+
+def _place(named: str | os.PathLike[str]) -> Path | str:
+    if isinstance(named, str) and is_remote(named):
+        return named
+    return Path(named).expanduser()

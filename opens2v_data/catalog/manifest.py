@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from opens2v_data.archive.names import name_fault
 from opens2v_data.catalog.schemas import SCHEMA_VERSION
 from opens2v_data.errors import CatalogDamagedError, CatalogNotFoundError, CatalogVersionError, MissingPieceError
 
@@ -188,11 +189,16 @@ def decode(data: bytes, place: str) -> Manifest:
                 f"expected a catalog of schema version {SCHEMA_VERSION} at {place}, found version {bytes(version).decode()}; "
                 "make it anew with this version of opens2v ingest, or install the version that wrote it"
             )
-        return msgspec.json.decode(data, type=Manifest)
+        manifest = msgspec.json.decode(data, type=Manifest)
     except msgspec.MsgspecError as error:
         raise CatalogDamagedError(
             f"{place}/{FILE_NAME} is no manifest of a catalog: {error}; run opens2v ingest again"
         ) from error
+    for file in (*manifest.tables.values(), *manifest.files):
+        # It may be a stranger's: a copy writes files of these names.
+        if fault := name_fault(file.path):
+            raise CatalogDamagedError(f"{place}/{FILE_NAME} names a file {file.path!r}, which is refused: {fault}")
+    return manifest
 
 
 def write_atomically(path: Path, data: bytes) -> None:

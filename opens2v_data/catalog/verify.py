@@ -18,7 +18,7 @@ from opens2v_data.catalog.manifest import WORK_FOLDER, CatalogFile, digest_of
 from opens2v_data.catalog.masks import blob_file
 from opens2v_data.catalog.members import restore_part
 from opens2v_data.catalog.schemas import TABLES
-from opens2v_data.errors import ArchiveError, CatalogDamagedError, ReleaseError
+from opens2v_data.errors import ArchiveError, CatalogDamagedError, CatalogNotFoundError, ReleaseError
 from opens2v_data.release.files import LocalFiles
 from opens2v_data.release.recount import count_records
 
@@ -66,7 +66,21 @@ def verify(
 
     Yields:
         One check after another, good or bad.
+
+    Raises:
+        CatalogNotFoundError: it, or some of its files, lie on a server.
     """
+    absent = [file.path for file in catalog.files if catalog.local_path(file.path) is None]
+    if absent:
+        here = (
+            f"{len(absent)} of its files, {absent[0]} among them, lie on a server"
+            if catalog.is_copy
+            else "it lies on a server"
+        )
+        raise CatalogNotFoundError(
+            f"{catalog.uri} cannot be verified, since every byte is read: {here}. Copying it whole checks all checksums: "
+            f"opens2v copy {catalog.origin_uri} {catalog.uri if catalog.is_copy else './opens2v-5m'}"
+        )
     report = progress or (lambda stage, done, total: None)
     is_sound = True
     for check in chain(_check_files(catalog, report), _check_rows(catalog)):

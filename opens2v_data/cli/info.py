@@ -63,7 +63,7 @@ def describe(catalog: Any) -> dict[str, Any]:
     taken = ("records", "rows", "quarantined", "quarantined_by_reason", "quirks")
     blobs = sum(file.size_bytes for file in manifest.files if file.path.startswith("masks/"))
     return {
-        "catalog": str(catalog.root),
+        "catalog": catalog.uri,
         "digest": manifest.digest,
         "schema_version": manifest.schema_version,
         "release": {

@@ -14,15 +14,18 @@ EXAMPLE = "opens2v use ./opens2v-5m"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("catalog", help="folder of the catalog")
+    parser.add_argument("catalog", help="folder of the catalog, or its address: hf://datasets/OWNER/NAME[@REVISION]")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
     from opens2v_data.catalog.catalog import Catalog
-    from opens2v_data.catalog.lookup import set_default_catalog
+    from opens2v_data.catalog.lookup import find_catalog, set_default_catalog
 
-    catalog = Catalog.open(arguments.catalog)
-    path = set_default_catalog(catalog.root)
-    note(f"default catalog is now {catalog.root} (written to {path})")
+    Catalog.open(arguments.catalog)
+    # As it was named: a branch on the Hub is taken at its newest commit whenever it is opened.
+    place = find_catalog(arguments.catalog)
+    place = place if isinstance(place, str) else place.absolute()
+    path = set_default_catalog(place)
+    note(f"default catalog is now {place} (written to {path})")
     return 0

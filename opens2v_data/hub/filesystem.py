@@ -1,6 +1,6 @@
 """`opens2v://` for fsspec: a clip's bytes by the address in a row's `video_path`, out of the release's tars.
 
-    opens2v://<catalog folder, percent-encoded>/<part>/<offset>-<size>/<member>
+    opens2v://<catalog's folder or address, percent-encoded>/<part>/<offset>-<size>/<member>
 
 The address has all that a read needs, so opening a clip asks no table. Read-only; there is nothing to list.
 """
@@ -26,7 +26,7 @@ MAX_BLOCKS = 8
 
 
 class ClipFileSystem(AbstractFileSystem):
-    """Clips of catalogs on this machine. Holds nothing: catalogs are opened once per process, see `opened`."""
+    """Clips of catalogs. Holds nothing: catalogs are opened once per process, see `opened`."""
 
     protocol = PROTOCOL
 

@@ -11,6 +11,7 @@ from typing import Any, cast
 import datasets
 import pyarrow as pa
 
+from opens2v_data.archive.addresses import SCHEME, HubAddress
 from opens2v_data.catalog.catalog import Catalog
 from opens2v_data.catalog.schemas import SCHEMA_VERSION
 from opens2v_data.errors import CatalogNotFoundError
@@ -84,8 +85,10 @@ class Opens2v(datasets.ArrowBasedBuilder):
     """Rows of a catalog, in id order, in one split, cut into shards of id ranges.
 
     Args:
-        data_dir: the catalog; by default the one found by `opens2v_data.catalog.lookup`.
-        revision: commit of the release, or digest of the catalog (or the start of either), that the catalog must have.
+        data_dir: the catalog, a folder or an address (`hf://datasets/OWNER/NAME[@REVISION]`); by default the one found by
+            `opens2v_data.catalog.lookup`. A branch on the Hub is taken at its commit of now, in worker processes too.
+        revision: commit of the release, digest of the catalog, or its commit on the Hub (or the start of one of these), that the
+            catalog must have.
 
     Raises:
         CatalogError: there is no such catalog.
@@ -107,10 +110,10 @@ class Opens2v(datasets.ArrowBasedBuilder):
         if revision is not None:
             _check_revision(catalog, str(revision))
         # `datasets` keeps rows by config and this hash; they hold addresses below the catalog and paths below the release.
-        parts = (hash, catalog.digest, catalog.root, Media(catalog).release_uri)
+        parts = (hash, catalog.digest, catalog.uri, Media(catalog).release_uri)
         key = hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()
         given = {name: value for name, value in options.items() if value is not None}
-        super().__init__(data_dir=str(catalog.root), hash=key, **given)
+        super().__init__(data_dir=catalog.uri, hash=key, **given)
 
     def _info(self) -> datasets.DatasetInfo:
         return datasets.DatasetInfo(
@@ -149,9 +152,10 @@ class Opens2v(datasets.ArrowBasedBuilder):
 
 def _check_revision(catalog: Catalog, revision: str) -> None:
     made_from = catalog.manifest.source.revision
-    if not any(known.startswith(revision) for known in (made_from, catalog.digest) if known and revision):
+    commit = HubAddress.parse(catalog.uri).revision if catalog.uri.startswith(SCHEME) else None
+    if not any(known.startswith(revision) for known in (made_from, catalog.digest, commit) if known and revision):
         source = "a folder, without a revision" if made_from is None else f"revision {made_from}"
         raise CatalogNotFoundError(
-            f"expected a catalog of revision {revision!r}, found at {catalog.root} the one made from {source}, with digest "
+            f"expected a catalog of revision {revision!r}, found at {catalog.uri} the one made from {source}, with digest "
             f"{catalog.digest}; leave revision out, give the start of one of these, or name another catalog with data_dir=…"
         )

@@ -5,6 +5,7 @@ SELECT view.*, subject.object_id
 FROM (SELECT * FROM clip_views WHERE clip_id IN (SELECT unnest($ids))) AS view
 LEFT JOIN (
     SELECT clip_id, class_id, arg_max(object_id, (x2 - x1) * (y2 - y1)) AS object_id
-    FROM subjects WHERE clip_id >= $lo AND clip_id < $hi AND x1 IS NOT NULL GROUP BY ALL
+    FROM subjects
+    WHERE clip_id >= $lo AND clip_id < $hi AND clip_id IN (SELECT unnest($ids)) AND x1 IS NOT NULL GROUP BY ALL
 ) AS subject USING (clip_id, class_id)
 ORDER BY clip_id, folder_key, view_idx, path
