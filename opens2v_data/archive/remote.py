@@ -12,6 +12,7 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, quote, urljoin, urlsplit
@@ -498,13 +499,15 @@ def _lifetime_seconds(url: str, date: str | None) -> float | None:
     """Return how long a signed address is good for, by the server's clock; None where it does not say, or nonsense."""
     query = parse_qs(urlsplit(url).query)
     try:
+        now = time.time() if date is None else parsedate_to_datetime(date).timestamp()
         if "Expires" in query:
-            now = time.time() if date is None else parsedate_to_datetime(date).timestamp()
-            lifetime = float(query["Expires"][0]) - now
+            ends_at = float(query["Expires"][0])
         else:
-            lifetime = float(query["X-Amz-Expires"][0])
+            signed = datetime.strptime(query["X-Amz-Date"][0], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+            ends_at = signed.timestamp() + float(query["X-Amz-Expires"][0])
     except (KeyError, ValueError):
         return None
+    lifetime = ends_at - now
     return lifetime if lifetime > 0 else None
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import shutil
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -84,7 +84,7 @@ def assemble_units(
     num_clips = sum(int(mask.sum()) for mask in keep)
     classes = _count_classes(work, units, keep)
     assembly.classes = classes
-    _write_members(work, folder, parts, assembly)
+    _done(assembly, write_members(work, folder, parts))
     with ThreadPoolExecutor(workers) if workers > 1 else nullcontext() as pool:
         _write_clips(work, folder, units, keep, classes, parts, num_clips, assembly, progress, pool)
     return assembly
@@ -133,8 +133,11 @@ def _count_classes(work: Path, units: list[UnitResult], keep: list[np.ndarray]) 
     return ClassNames(counts)
 
 
-def _write_members(work: Path, folder: Path, parts: list[IndexedPart], assembly: Assembly) -> None:
-    with TableWriter(MEMBERS, folder) as writer:
+def write_members(
+    work: Path, folder: Path, parts: Sequence[IndexedPart], *, schema: pa.Schema | None = None
+) -> TableWriter:
+    """Write the members of indexed parts as one table; `schema` may add metadata."""
+    with TableWriter(MEMBERS, folder, schema=schema) as writer:
         first = 0
         for part in parts:
             table = read_members(work, part.source.name)
@@ -143,7 +146,7 @@ def _write_members(work: Path, folder: Path, parts: list[IndexedPart], assembly:
             columns |= {"member_id": ids, "part": _constant(part.source.name, table.num_rows)}
             writer.write(pa.table([columns[field.name] for field in MEMBERS.arrow], schema=MEMBERS.arrow))
             first += table.num_rows
-    _done(assembly, writer)
+    return writer
 
 
 def _write_clips(

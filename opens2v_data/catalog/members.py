@@ -9,7 +9,9 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from opens2v_data.archive import LocalStore, Member, MemberScan, Part, PartIndex, Piece, Store, index_files
+from opens2v_data.archive import Member, MemberScan, Part, PartIndex, Piece, Store, index_files, open_store
+from opens2v_data.archive.addresses import is_remote
+from opens2v_data.archive.chains import ChainOptions, ChainScan
 from opens2v_data.catalog.hashing import key_hashes
 from opens2v_data.catalog.manifest import SourceFile, SourcePart, sync_file, write_atomically
 from opens2v_data.catalog.schemas import MEMBERS
@@ -57,21 +59,44 @@ def load_part(work: Path, part: VideoPart) -> IndexedPart | None:
 
 
 def index_part_to(
-    work: Path, part: VideoPart, store: Store, progress: Callable[[int, int], None] | None = None
+    work: Path,
+    part: VideoPart,
+    store: Store,
+    progress: Callable[[int, int], None] | None = None,
+    *,
+    chains: ChainOptions | None = None,
 ) -> IndexedPart:
-    """Index one part's videos into `members/<part>.arrow` and `.json` (written last) below the work folder."""
+    """Index one part's videos into `members/<part>.arrow` and `.json` (written last) below the work folder.
+
+    Args:
+        work: the ingest's work folder.
+        part: which.
+        store: where its files lie.
+        progress: called with bytes passed and bytes in all.
+        chains: walk the tar from many places at once, and keep what is found in `members/<part>.chains` meanwhile; None: from
+            its start, which is faster on a disk.
+    """
     folder = work / "members"
     folder.mkdir(parents=True, exist_ok=True)
     known = archive_part(part)
-    scan: MemberScan | PartIndex
+    scan: MemberScan | ChainScan | PartIndex
+    log = folder / f"{part.name}.chains"
     if part.layout == "files":
         prefix = f"Videos/{part.name}/"
         scan = index_files(
-            known, ((file.path.removeprefix(prefix), file.size_bytes) for file in part.files), store=store
+            known,
+            ((file.path.removeprefix(prefix), file.size_bytes) for file in part.files),
+            # To look at each file's first bytes is nothing on a disk, and a call of the Hub's quota elsewhere.
+            store=store if chains is None else None,
         )
         members = iter(scan.members)
-    else:
+    elif chains is None:
         scan = MemberScan(store, known, progress=progress)
+        members = iter(scan)
+    else:
+        scan = ChainScan(
+            store, known, options=chains, log=log, origin=str(getattr(store, "uri", "")), progress=progress
+        )
         members = iter(scan)
     fault: str | None = None
     num_members = 0
@@ -91,7 +116,11 @@ def index_part_to(
             writer.write_batch(_rows(batch))
     problems = [f"{refused.name}: {refused.reason}" for refused in scan.refused]
     truncated_at: int | None = None
-    if isinstance(scan, MemberScan) and scan.end is not None and (scan.end.is_truncated or not scan.end.has_end_marker):
+    if (
+        not isinstance(scan, PartIndex)
+        and scan.end is not None
+        and (scan.end.is_truncated or not scan.end.has_end_marker)
+    ):
         truncated_at = scan.end.offset
     source = SourcePart(
         name=part.name,
@@ -107,6 +136,7 @@ def index_part_to(
     indexed = IndexedPart(source=source, files=_files(part))
     sync_file(folder / f"{part.name}.arrow")
     write_atomically(folder / f"{part.name}.json", msgspec.json.encode(indexed))
+    log.unlink(missing_ok=True)
     return indexed
 
 
@@ -115,13 +145,27 @@ def _rows(members: list[Member]) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(columns, schema=_SCHEMA)
 
 
-def index_release_part(work: Path, part: VideoPart, root: str) -> IndexedPart:
-    """Index a part of a local release; what worker processes call."""
-    store = LocalStore(root)
+def index_release_part(
+    work: Path,
+    part: VideoPart,
+    uri: str,
+    progress: Callable[[int, int], None] | None = None,
+    *,
+    chains: ChainOptions | None = None,
+) -> IndexedPart:
+    """Index a part of the release at `uri`; what worker processes call.
+
+    Args:
+        work, part, progress: as `index_part_to`.
+        uri: a folder, or an address with its commit.
+        chains: how many chains, where the release is on a server.
+    """
+    store = open_store(uri)
     try:
-        return index_part_to(work, part, store)
+        return index_part_to(work, part, store, progress, chains=(chains or ChainOptions()) if is_remote(uri) else None)
     finally:
-        store.close()
+        if (close := getattr(store, "close", None)) is not None:
+            close()
 
 
 class MemberNames:

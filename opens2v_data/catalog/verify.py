@@ -12,14 +12,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from opens2v_data.archive import LocalStore, PartReader, starts_like_mp4
+from opens2v_data.archive import PartReader, Store, open_store, starts_like_mp4
 from opens2v_data.catalog.catalog import Catalog
 from opens2v_data.catalog.manifest import WORK_FOLDER, CatalogFile, digest_of
 from opens2v_data.catalog.masks import blob_file
 from opens2v_data.catalog.members import restore_part
 from opens2v_data.catalog.schemas import TABLES
 from opens2v_data.errors import ArchiveError, CatalogDamagedError, CatalogNotFoundError, ReleaseError
-from opens2v_data.release.files import LocalFiles
+from opens2v_data.release.files import ReleaseFiles
+from opens2v_data.release.layout import Release
 from opens2v_data.release.recount import count_records
 
 MAX_EXAMPLES = 5
@@ -52,7 +53,7 @@ class Check:
 def verify(
     catalog: Catalog,
     *,
-    release: str | Path | None = None,
+    release: Release | str | Path | None = None,
     recount: bool = False,
     progress: Progress | None = None,
 ) -> Iterator[Check]:
@@ -60,7 +61,7 @@ def verify(
 
     Args:
         catalog: what to check.
-        release: folder of the release: its files' sizes, and the first bytes of every video the catalog points at.
+        release: the release, or its folder: its files' sizes, and the first bytes of every video the catalog points at.
         recount: count the records of the release's JSON files again, by another method; reads every byte.
         progress: called with a stage, how much is done and how much there is.
 
@@ -94,11 +95,12 @@ def verify(
         # What damaged bytes link to says nothing.
         yield Check(name="links between tables", problems=("not checked, since the files themselves are damaged",))
     if release is not None:
-        yield _check_sizes(catalog, LocalFiles(release))
+        found = release if isinstance(release, Release) else Release.open(str(release))
+        yield _check_sizes(catalog, found.files)
         if is_sound:
-            yield _check_members(catalog, LocalStore(release), report)
+            yield _check_members(catalog, open_store(found.files.uri), report)
         if recount:
-            yield _check_records(catalog, LocalFiles(release), report)
+            yield _check_records(catalog, found.files, report)
 
 
 def _check_files(catalog: Catalog, report: Progress) -> Iterator[Check]:
@@ -289,7 +291,7 @@ def _check_accounts(catalog: Catalog) -> Check:
     return Check(name="records = rows + quarantined", problems=tuple(problems), note=f"{total} records")
 
 
-def _check_sizes(catalog: Catalog, files: LocalFiles) -> Check:
+def _check_sizes(catalog: Catalog, files: ReleaseFiles) -> Check:
     source = catalog.manifest.source
     problems: list[str] = []
     expected = [*source.json_files, *(piece for part in source.parts for piece in part.pieces)]
@@ -302,7 +304,7 @@ def _check_sizes(catalog: Catalog, files: LocalFiles) -> Check:
     return Check(name="files of the release", problems=_some(problems), note=f"{len(expected)} files")
 
 
-def _check_records(catalog: Catalog, files: LocalFiles, report: Progress) -> Check:
+def _check_records(catalog: Catalog, files: ReleaseFiles, report: Progress) -> Check:
     json_files = catalog.manifest.source.json_files
     problems: list[str] = []
     total = sum(file.size_bytes for file in json_files)
@@ -324,7 +326,7 @@ def _check_records(catalog: Catalog, files: LocalFiles, report: Progress) -> Che
     return Check(name="records counted again", problems=tuple(problems), note=f"{len(json_files)} files")
 
 
-def _check_members(catalog: Catalog, store: LocalStore, report: Progress) -> Check:
+def _check_members(catalog: Catalog, store: Store, report: Progress) -> Check:
     """Read the first bytes of every member that is a clip's."""
     readers = {part.name: PartReader(store, restore_part(part)) for part in catalog.manifest.source.parts}
     problems: list[str] = []

@@ -77,16 +77,19 @@ class TableWriter:
         table: what to write.
         folder: where to.
         pool: threads that encode row groups, one at a time per table, while the caller goes on; None: the caller does.
+        schema: the table's with other metadata; None: the table's.
     """
 
-    def __init__(self, table: TableSchema, folder: Path, pool: Executor | None = None) -> None:
+    def __init__(
+        self, table: TableSchema, folder: Path, pool: Executor | None = None, *, schema: pa.Schema | None = None
+    ) -> None:
         self.table = table
         self._pool = pool
         self._encoding: Future[None] | None = None
         self.path = folder / f"{table.name}.parquet"
         self.num_rows = 0
         self.file: CatalogFile | None = None
-        self._schema = table.arrow
+        self._schema = schema or table.arrow
         self._sink = HashingFile(self.path)
         self._writer = pq.ParquetWriter(
             pa.PythonFile(self._sink, mode="w"),

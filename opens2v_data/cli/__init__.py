@@ -12,11 +12,24 @@ import sys
 import textwrap
 from collections.abc import Sequence
 
-from opens2v_data.cli import contact_sheet, demo_release, info, ingest, stream, use, verify
+from opens2v_data.cli import (
+    cache,
+    contact_sheet,
+    copy,
+    demo_release,
+    fetch,
+    index,
+    info,
+    ingest,
+    publish,
+    stream,
+    use,
+    verify,
+)
 from opens2v_data.cli.output import note
 from opens2v_data.errors import Opens2vError
 
-COMMANDS = (demo_release, ingest, info, verify, stream, contact_sheet, use)
+COMMANDS = (demo_release, ingest, index, info, verify, stream, fetch, contact_sheet, publish, copy, cache, use)
 
 DESCRIPTION = "Ask and stream OpenS2V-5M: from the release as published to subject-text-video triples."
 EXAMPLE = """example:

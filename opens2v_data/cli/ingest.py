@@ -6,7 +6,7 @@ import argparse
 import os
 from pathlib import Path
 
-from opens2v_data.cli.output import ProgressBars, add_output_arguments, note, positive, print_json
+from opens2v_data.cli.output import ProgressBars, add_output_arguments, note, positive, print_json, share
 
 NAME = "ingest"
 HELP = "make a catalog of a release: JSON, pairs, views, index of the tars"
@@ -19,7 +19,10 @@ EXAMPLE = "opens2v ingest ./release ./opens2v-5m --workers 8"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("release", help="folder of the release: the one that holds Jsons/ and Videos/")
+    parser.add_argument(
+        "release",
+        help="folder of the release: the one that holds Jsons/ and Videos/; or hf://datasets/OWNER/NAME[@REVISION]",
+    )
     parser.add_argument("catalog", help="folder of the catalog; made if absent")
     parser.add_argument(
         "--json-glob", metavar="GLOB", help="which annotation files, e.g. 'Jsons/mask_and_bbox_High-Quality/*.json'"
@@ -29,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--shard",
-        type=_shard,
+        type=share,
         metavar="I/N",
         help="do the I-th of N shares (0 ≤ I < N); a run without --shard, or the last share, puts all together",
     )
@@ -40,17 +43,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_output_arguments(parser, with_json="print what came of it as JSON")
 
 
-def _shard(text: str) -> tuple[int, int]:
-    index, slash, count = text.partition("/")
-    if not (slash and index.isdigit() and count.isdigit() and int(index) < int(count)):
-        raise argparse.ArgumentTypeError(f"expected I/N with 0 <= I < N, got {text}")
-    return int(index), int(count)
-
-
 def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
     from opens2v_data.catalog.ingest import IngestOptions, ingest
-    from opens2v_data.release.layout import Release
+    from opens2v_data.hub.release import open_release
 
     options = IngestOptions(
         json_glob=arguments.json_glob,
@@ -66,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
         "pairs": ("pairs", "B"),
     }
     root = Path(arguments.catalog)
-    release = Release.open(arguments.release)
+    release = open_release(arguments.release)
     with ProgressBars(stages, quiet=arguments.quiet) as bars:
         result = ingest(release, root, options, progress=bars)
     say = (lambda text: None) if arguments.quiet else note

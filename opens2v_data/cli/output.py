@@ -104,7 +104,8 @@ def add_catalog_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "catalog",
         nargs="?",
-        help="folder of the catalog; by default $OPENS2V_CATALOG, ./opens2v-5m, or the one set by `opens2v use`",
+        help="folder of the catalog, or hf://datasets/OWNER/NAME[@REVISION]; by default $OPENS2V_CATALOG, ./opens2v-5m, or the "
+        "one set by `opens2v use`",
     )
 
 
@@ -116,7 +117,7 @@ def add_row_arguments(parser: argparse.ArgumentParser, *, limit: int | None) -> 
     parser.add_argument(
         "--limit", type=positive, default=limit, metavar="N", help=f"at most N rows (default: {limit or 'all'})"
     )
-    parser.add_argument("--release", metavar="PATH", help="where the release lies now, when it was moved after ingest")
+    parser.add_argument("--release", metavar="PATH", help="where the release lies now, a folder or hf://…, when not where it was at ingest")
 
 
 def positive(text: str) -> int:
@@ -125,3 +126,30 @@ def positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number above 0, got {text}")
     return number
+
+
+def share(text: str) -> tuple[int, int]:
+    """Parse `I/N`, the I-th of N shares."""
+    index, slash, count = text.partition("/")
+    if not (slash and index.isdigit() and count.isdigit() and int(index) < int(count)):
+        raise argparse.ArgumentTypeError(f"expected I/N with 0 <= I < N, got {text}")
+    return int(index), int(count)
+
+
+def add_cache_argument(parser: argparse.ArgumentParser) -> None:
+    """Add --cache-gb."""
+    parser.add_argument(
+        "--cache-gb",
+        type=float,
+        metavar="GB",
+        help="keep clips that were read on this machine, at most so many GB, and read them from there (default: keep none)",
+    )
+
+
+def open_cache(arguments: argparse.Namespace) -> Any:
+    """Return the cache that --cache-gb asks for, or None."""
+    if arguments.cache_gb is None:
+        return None
+    from opens2v_data.archive.cache import ClipCache
+
+    return ClipCache(limit_bytes=int(arguments.cache_gb * 1e9))

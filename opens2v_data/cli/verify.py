@@ -28,13 +28,15 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
     from opens2v_data.catalog.catalog import Catalog
     from opens2v_data.catalog.verify import verify
+    from opens2v_data.hub.release import open_release
 
     catalog = Catalog.open(arguments.catalog)
     if arguments.recount and arguments.release is None:
         raise ValueError("--recount reads the release's JSON: name it with --release")
     stages = {"checksums": ("checksums", "B"), "members": ("members", " clips"), "recount": ("recount", "B")}
     with ProgressBars(stages, quiet=arguments.quiet) as bars:
-        checks = list(verify(catalog, release=arguments.release, recount=arguments.recount, progress=bars))
+        release = None if arguments.release is None else open_release(arguments.release)
+        checks = list(verify(catalog, release=release, recount=arguments.recount, progress=bars))
     if arguments.json:
         print_json(
             {

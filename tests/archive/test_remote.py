@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from localhub import Faults, LocalHub
-from opens2v_data.archive import quota
+from opens2v_data.archive import quota, remote
 from opens2v_data.archive.http import HttpOptions
 from opens2v_data.archive.remote import HttpStore, HubStore
 from opens2v_data.errors import (
@@ -333,3 +333,18 @@ def test_without_the_extra_the_install_command_is_told(monkeypatch: pytest.Monke
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(ImportError, match=r'pip install "opens2v-data\[hub\]"'):
         HubStore("a/b")
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("Expires=1000000600&Signature=x", 600.0),
+        ("X-Amz-Date=20010909T014640Z&X-Amz-Expires=3600&X-Amz-Signature=x", 3600.0),
+        ("X-Amz-Date=20010909T004640Z&X-Amz-Expires=3600", None),
+        ("Expires=soon", None),
+        ("Signature=x", None),
+    ],
+)
+def test_how_long_an_address_is_good_is_told_by_the_server_s_clock(query: str, expected: float | None) -> None:
+    date = "Sun, 09 Sep 2001 01:46:40 GMT"  # 1,000,000,000 s
+    assert remote._lifetime_seconds(f"https://cdn.example/a?{query}", date) == expected

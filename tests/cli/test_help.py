@@ -21,7 +21,20 @@ NAMES = [module.NAME for module in COMMANDS]
 
 
 def test_the_commands_are_these() -> None:
-    assert NAMES == ["demo-release", "ingest", "info", "verify", "stream", "contact-sheet", "use"]
+    assert NAMES == [
+        "demo-release",
+        "ingest",
+        "index",
+        "info",
+        "verify",
+        "stream",
+        "fetch",
+        "contact-sheet",
+        "publish",
+        "copy",
+        "cache",
+        "use",
+    ]
 
 
 def test_help_names_every_command_with_a_line_about_it(opens2v: Run) -> None:

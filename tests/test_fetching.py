@@ -1,0 +1,209 @@
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import opens2v_data
+from localhub import Faults, LocalHub
+from opens2v_data.archive import quota
+from opens2v_data.archive.cache import ClipCache
+from opens2v_data.archive.remote import HubStore
+from opens2v_data.archive.wanted import FetchOptions
+from opens2v_data.catalog.ingest import ingest
+from opens2v_data.dataset import OpenS2V
+from opens2v_data.fetching import REPORT_FILE, fetch_clips
+from opens2v_data.hub.release import HubFiles
+from opens2v_data.release.layout import Release
+
+REPO = "someone/release"
+
+
+@pytest.fixture(autouse=True)
+def fresh_quotas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quota, "_buckets", {})
+
+
+@pytest.fixture
+def hub(sample_release: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalHub]:
+    with LocalHub({REPO: sample_release}) as server:
+        # What HF_ENDPOINT sets when huggingface_hub is imported.
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", server.endpoint)
+        yield server
+
+
+@pytest.fixture
+def dataset(hub: LocalHub, tmp_path: Path) -> OpenS2V:
+    """A catalog made from the Hub, over the Hub."""
+    store = HubStore(REPO, endpoint=hub.endpoint, token=False)
+    ingest(Release(HubFiles(store), revision=store.commit), tmp_path / "catalog")
+    hub.reset_counts()
+    return opens2v_data.open(tmp_path / "catalog")
+
+
+def clips_of(release: Path) -> dict[str, bytes]:
+    """Return every mp4 of a release by name, out of the joined tars."""
+    found: dict[str, bytes] = {}
+    for part in sorted((release / "Videos").iterdir()):
+        joined = b"".join(piece.read_bytes() for piece in sorted(part.iterdir()))
+        with tarfile.open(fileobj=io.BytesIO(joined)) as tar:
+            for member in tar:
+                if member.isfile():
+                    found[f"{part.name}/{member.name.removeprefix('./')}"] = tar.extractfile(member).read()  # type: ignore[union-attr]
+    return found
+
+
+def lines_of(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / REPORT_FILE).read_text().splitlines()]
+
+
+def test_a_catalog_made_over_the_hub_is_the_one_made_from_the_folder(dataset: OpenS2V, sample_catalog: Path) -> None:
+    for path in sorted(sample_catalog.rglob("*.parquet")) + sorted(sample_catalog.rglob("*.bin")):
+        assert (dataset.catalog.root / path.relative_to(sample_catalog)).read_bytes() == path.read_bytes(), path.name
+
+
+def test_a_slice_costs_its_bytes_and_one_call_per_piece(
+    dataset: OpenS2V, hub: LocalHub, sample_release: Path, tmp_path: Path
+) -> None:
+    report = fetch_clips(dataset, tmp_path / "clips", "part = 'total_part1'")
+    assert report.num_planned == report.num_delivered + report.num_failed
+    assert report.num_delivered > 5
+    counts = hub.counts()
+    assert counts.cdn.num_bytes <= 1.01 * report.num_bytes
+    pieces = len(list((sample_release / "Videos/total_part1").iterdir()))
+    assert counts.resolve.num_requests <= pieces
+    assert counts.cdn_with_token == 0
+    originals = {hashlib.sha256(data).hexdigest() for data in clips_of(sample_release).values()}
+    for line in lines_of(tmp_path / "clips"):
+        if line["status"] == "delivered":
+            data = (tmp_path / "clips" / line["file"]).read_bytes()
+            assert hashlib.sha256(data).hexdigest() == line["sha256"]
+            assert line["sha256"] in originals
+        else:
+            assert "no bytes" in line["reason"]
+
+
+def test_what_is_there_is_not_fetched_again_and_what_is_damaged_is(
+    dataset: OpenS2V, hub: LocalHub, tmp_path: Path
+) -> None:
+    folder = tmp_path / "clips"
+    first = fetch_clips(dataset, folder, limit=4)
+    hub.reset_counts()
+    again = fetch_clips(dataset, folder, limit=4)
+    assert (again.num_there_before, again.num_delivered) == (first.num_delivered, 0)
+    assert hub.counts().cdn.num_requests == 0
+    file = folder / next(line["file"] for line in lines_of(folder) if line["status"] == "delivered")
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-1])
+    assert fetch_clips(dataset, folder, limit=4).num_delivered == 1
+    assert file.read_bytes() == whole
+
+
+def test_under_faults_the_same_files_come_and_all_are_accounted_for(
+    dataset: OpenS2V, hub: LocalHub, tmp_path: Path
+) -> None:
+    fetch_clips(dataset, tmp_path / "sound")
+    hub.faults = Faults(p503=0.05, p429=0.02, retry_after_seconds=0, p_cut=0.02, seed=5)
+    planned = delivered = failed = 0
+    for number in range(4):
+        report = fetch_clips(opens2v_data.open(dataset.catalog.root), tmp_path / f"faulty{number}")
+        planned += report.num_planned
+        delivered += report.num_delivered
+        failed += report.num_failed
+        assert report.num_planned == report.num_delivered + report.num_failed
+        for path in (tmp_path / "sound").rglob("*.mp4"):
+            there = tmp_path / f"faulty{number}" / path.relative_to(tmp_path / "sound")
+            assert there.read_bytes() == path.read_bytes()
+    assert planned == delivered + failed
+    assert hub.counts().cdn.statuses.get(503, 0) + hub.counts().resolve.statuses.get(503, 0) > 0
+
+
+def test_clips_in_the_cache_are_read_from_there(dataset: OpenS2V, hub: LocalHub, tmp_path: Path) -> None:
+    for number in range(2):
+        cache = ClipCache(tmp_path / "cache", limit_bytes=1 << 30)
+        opened = opens2v_data.open(dataset.catalog.root, cache=cache)
+        fetch_clips(opened, tmp_path / f"run{number}")
+        ref = next(triple.clip.video for triple in opened.triples() if triple.clip.video is not None)
+        opened.read_bytes(ref)
+        if number == 0:
+            hub.reset_counts()
+    assert hub.counts().cdn.num_requests == 0
+
+
+def test_no_key_leads_out_of_the_folder(sample_release: Path, tmp_path: Path) -> None:
+    names = ["../../x", "/etc/passwd", "a/../../b", "C:\\x", "name\nwith lines", ".hidden", "x" * 300]
+    release = tmp_path / "release"
+    shutil.copytree(sample_release, release)
+    path = release / "Jsons/mask_and_bbox_High-Quality/total_part1.json"
+    tree = json.loads(path.read_text())
+    hostile = dict(zip(list(tree)[: len(names)], names, strict=True))
+    path.write_text(json.dumps({hostile.get(key, key): record for key, record in tree.items()}))
+    ingest(Release.open(str(release)), tmp_path / "catalog")
+    before = {entry for entry in tmp_path.rglob("*") if "clips" not in entry.parts}
+    folder = tmp_path / "here" / "clips"
+    report = fetch_clips(opens2v_data.open(tmp_path / "catalog"), folder)
+    assert report.num_delivered > 5
+    assert {entry for entry in tmp_path.rglob("*") if "clips" not in entry.parts} - before == {tmp_path / "here"}
+    lines = [line for line in lines_of(folder) if line["status"] == "delivered"]
+    assert {line["clip_key"] for line in lines} & set(names)
+    for line in lines:
+        assert (folder / line["file"]).resolve().is_relative_to(folder)
+        assert line["clip_key"] not in names or line["file"].endswith(f"/clip-{line['clip_id']}.mp4")
+
+
+def test_killed_at_any_moment_a_rerun_gives_whole_files_only(dataset: OpenS2V, hub: LocalHub, tmp_path: Path) -> None:
+    expected = fetch_clips(dataset, tmp_path / "expected")
+    folder = tmp_path / "clips"
+    hub.faults = Faults(latency_seconds=0.02, bandwidth_bytes_per_second=2e6)
+    program = (
+        "import sys, opens2v_data; from pathlib import Path; from opens2v_data.fetching import fetch_clips; "
+        "from opens2v_data.archive.wanted import FetchOptions; print('ready', flush=True); "
+        "options = FetchOptions(min_concurrency=1, max_concurrency=1); "
+        "fetch_clips(opens2v_data.open(sys.argv[1]), Path(sys.argv[2]), options=options)"
+    )
+    num_killed = 0
+    for delay in (0.1, 0.2, 0.3, 0.4):
+        process = subprocess.Popen(
+            [sys.executable, "-c", program, str(dataset.catalog.root), str(folder)],
+            stdout=subprocess.PIPE,
+            env={**os.environ, **hub.environment(tmp_path / "home")},
+        )
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(delay)
+        num_killed += process.poll() is None
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        process.stdout.close()
+        for path in folder.rglob("*.mp4"):
+            assert path.read_bytes() == (tmp_path / "expected" / path.relative_to(folder)).read_bytes()
+    assert num_killed
+    hub.faults = Faults()
+    report = fetch_clips(opens2v_data.open(dataset.catalog.root), folder)
+    assert report.num_there_before + report.num_delivered == expected.num_delivered
+    assert not list(folder.rglob("*.tmp"))
+
+
+def test_progress_counts_every_clip_once(dataset: OpenS2V, tmp_path: Path) -> None:
+    seen: list[tuple[int, int, int]] = []
+    report = fetch_clips(
+        dataset,
+        tmp_path / "clips",
+        limit=7,
+        options=FetchOptions(max_bytes_in_flight=1 << 20),
+        progress=lambda *state: seen.append(state),
+    )
+    assert [done for done, _, _ in seen] == list(range(1, 8))
+    assert seen[-1] == (7, 7, report.num_bytes)
