@@ -221,7 +221,8 @@ class ChainMap:
                 return None
             middle = start + (stop - start) // 2
             middle += -middle % BLOCK_BYTES
-            reach = max(2 * self._scan_bytes, _SCAN_STRIDES * self.stride_bytes)
+            # Further after each that found nothing: the members here may be larger than those seen so far.
+            reach = max(2 * self._scan_bytes << self._num_barren_in_a_row, _SCAN_STRIDES * self.stride_bytes)
             chain = Chain(
                 number=len(self.chains),
                 first=None,

@@ -280,7 +280,8 @@ class _Crew:
         self._log = log
         self._saved = {chain.number: len(chain.groups) for chain in chains.chains}
         self._stopped = threading.Event()
-        self._is_spread = False
+        self._spreading = threading.Lock()
+        self._spread_at = 0  # requests after which to look for work for more chains
         self._is_log_broken = False
         self._workers: list[threading.Thread] = []
         self._saver: threading.Thread | None = None
@@ -312,12 +313,17 @@ class _Crew:
         return True
 
     def _spread(self) -> None:
-        with self._map.lock:
-            is_first, self._is_spread = not self._is_spread, True
-        if is_first:
-            for _ in range(self._options.max_chains - 1):
+        """Employ as many as there is work for; now and then, as what the tar's first bytes say of it may mislead."""
+        if not self._spreading.acquire(blocking=False):
+            return  # two at once would employ too many
+        try:
+            num_busy = sum(worker.is_alive() for worker in self._workers)
+            for _ in range(self._options.max_chains - num_busy):
                 if not self._employ(self._map.next_chain()):
-                    return
+                    break
+            self._spread_at = 2 * self._map.num_requests + 1
+        finally:
+            self._spreading.release()
 
     def _work(self, chain: Chain | None) -> None:
         try:
@@ -326,7 +332,7 @@ class _Crew:
                 steps = self._map.steps(chain)
                 need = next(steps, None)
                 while need is not None and not self._stopped.is_set():
-                    if not self._is_spread and self._map.is_probed:
+                    if self._map.num_requests >= self._spread_at and self._map.is_probed:
                         self._spread()
                     data = window.read(need.start, need.length)
                     try:

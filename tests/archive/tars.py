@@ -237,6 +237,7 @@ class VirtualTar:
         starts: of the members' first headers, and of the end marker.
         num_requests: ranges read so far.
         num_bytes: bytes given so far.
+        max_concurrent: most requests under way at one moment.
     """
 
     def __init__(
@@ -255,6 +256,8 @@ class VirtualTar:
         self._lock = threading.Lock()
         self.num_requests = 0
         self.num_bytes = 0
+        self.max_concurrent = 0
+        self._num_under_way = 0
         total = self.starts[-1] + len(END_MARKER)
         step = -(-total // num_pieces)
         self._offsets = {f"p/{number:03d}": number * step for number in range(num_pieces)}
@@ -273,8 +276,12 @@ class VirtualTar:
         with self._lock:
             self.num_requests += 1
             self.num_bytes += length
+            self._num_under_way += 1
+            self.max_concurrent = max(self.max_concurrent, self._num_under_way)
         if self._seconds:
             time.sleep(self._seconds)
+        with self._lock:
+            self._num_under_way -= 1
         assert 0 <= start <= start + length <= self.size(path)
         position = start + self._offsets[path]
         end, chunks = position + length, list[bytes]()

@@ -312,8 +312,23 @@ def test_an_index_costs_at_most_1_15_requests_per_member_whatever_stands_before_
     assert all(m.size_bytes == size for m, size in zip(members, store.sizes, strict=True))
     assert scan.stats.num_chains > 50 and scan.stats.num_false_starts == 0
     assert (scan.stats.num_requests, scan.stats.num_bytes) == (store.num_requests, store.num_bytes)
+    assert store.max_concurrent <= ChainOptions().max_chains
     assert store.num_requests <= 1.15 * num_members
     assert store.num_bytes <= 60_000 * num_members  # 3% of the tar, nearly all for finding where chains start
+
+
+@pytest.mark.parametrize(
+    "first",
+    [[4_000_000_000], [40_000] * 500, [0] * 300, [300_000_000] * 5],
+    ids=["one of 4 GB", "small ones", "empty ones", "large ones"],
+)
+def test_what_a_tar_begins_with_does_not_keep_chains_from_starting(first: list[int]):
+    sizes = first + two_megabytes(4_000)
+    store = VirtualTar(sizes, num_pieces=2, seconds_per_request=0.002)
+    scan = ChainScan(store, store.part)
+    assert [m.size_bytes for m in scan] == sizes
+    assert scan.stats.num_chains > 15
+    assert store.num_requests <= 1.15 * len(sizes)
 
 
 def test_small_members_share_requests_and_few_members_get_few_chains():
