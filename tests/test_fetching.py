@@ -111,23 +111,31 @@ def test_what_is_there_is_not_fetched_again_and_what_is_damaged_is(
     assert file.read_bytes() == whole
 
 
-def test_under_faults_the_same_files_come_and_all_are_accounted_for(
-    dataset: OpenS2V, hub: LocalHub, tmp_path: Path
+def test_under_faults_and_expiring_signatures_the_same_files_come_and_all_are_accounted_for(
+    dataset: OpenS2V, hub: LocalHub, sample_release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fetch_clips(dataset, tmp_path / "sound")
-    hub.faults = Faults(p503=0.05, p429=0.02, retry_after_seconds=0, p_cut=0.02, seed=5)
-    planned = delivered = failed = 0
-    for number in range(4):
-        report = fetch_clips(opens2v_data.open(dataset.catalog.root), tmp_path / f"faulty{number}")
-        planned += report.num_planned
-        delivered += report.num_delivered
-        failed += report.num_failed
-        assert report.num_planned == report.num_delivered + report.num_failed
-        for path in (tmp_path / "sound").rglob("*.mp4"):
-            there = tmp_path / f"faulty{number}" / path.relative_to(tmp_path / "sound")
-            assert there.read_bytes() == path.read_bytes()
-    assert planned == delivered + failed
-    assert hub.counts().cdn.statuses.get(503, 0) + hub.counts().resolve.statuses.get(503, 0) > 0
+    sound = {path.relative_to(tmp_path / "sound"): path.read_bytes() for path in (tmp_path / "sound").rglob("*.mp4")}
+    with LocalHub({REPO: sample_release}, url_lifetime_seconds=0.25) as server:
+        assert server.head(REPO) == hub.head(REPO)
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", server.endpoint)
+        server.faults = Faults(latency_seconds=0.05, p503=0.05, p429=0.02, retry_after_seconds=0, p_cut=0.02, seed=5)
+        opened = opens2v_data.open(dataset.catalog.root)
+        slow = FetchOptions(min_concurrency=2, max_concurrency=2)
+        planned = delivered = failed = 0
+        for number in range(5):
+            report = fetch_clips(opened, tmp_path / f"faulty{number}", options=slow)
+            planned, delivered = planned + report.num_planned, delivered + report.num_delivered
+            failed += report.num_failed
+            for path, data in sound.items():
+                assert (tmp_path / f"faulty{number}" / path).read_bytes() == data
+        assert planned == delivered + failed
+        assert delivered == 5 * len(sound)
+        counters = opened.media.store.counters  # type: ignore[attr-defined]
+        assert counters.num_expired > 0
+        counts = server.counts()
+        assert counts.cdn.statuses.get(503, 0) + counts.resolve.statuses.get(503, 0) > 0
+        assert counts.cdn.statuses.get(429, 0) + counts.resolve.statuses.get(429, 0) > 0
 
 
 def test_clips_in_the_cache_are_read_from_there(dataset: OpenS2V, hub: LocalHub, tmp_path: Path) -> None:
