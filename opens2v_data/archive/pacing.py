@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 
-_GROWS_BY = 1.1  # doubling the requests must give 10% more bytes a second, else the line is full
+_GROWS_BY = 1.25
+"""Doubling the requests must give so many times the bytes a second, else the line, or this machine, is full. With 1.1 a fast
+server at 30 ms was read with 128 at once: 1,055 MB/s at 1.25 CPU-s/GB; 32 at once gave 1,110 MB/s at 0.97 on the same two cores."""
 _PROBE_EVERY = 4  # windows
 _CALM_SECONDS = 1.0
 _FEWEST_SAMPLES = 8
@@ -13,7 +15,7 @@ _FEWEST_SAMPLES = 8
 class Pace:
     """A limit on requests at once that finds its own height.
 
-        16 ─▶ 32 ─▶ 64 ─▶ …      doubles while that gives 10% more bytes a second, else takes the last step back;
+        16 ─▶ 32 ─▶ 64 ─▶ …      doubles while that gives 25% more bytes a second, else takes the last step back;
         40 ─▶ 50 or back         later tries a quarter more every fourth window, and keeps it if it gives 5% more;
         64 ─▶ 32                 halves when the server says 429, loses a quarter at other errors that may pass,
                                  at most once a second
