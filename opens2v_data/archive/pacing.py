@@ -6,7 +6,7 @@ from collections import deque
 
 _GROWS_BY = 1.25
 """Doubling the requests must give so many times the bytes a second, else the line, or this machine, is full. With 1.1 a fast
-server at 30 ms was read with 128 at once: 1,055 MB/s at 1.25 CPU-s/GB; 32 at once gave 1,110 MB/s at 0.97 on the same two cores."""
+server at 30 ms was read with 128 at once: 1,055 MB/s at 1.25 CPU-s/GB; 32 at once gave 1,110 MB/s at 0.97 on the same cores."""
 _PROBE_EVERY = 4  # windows
 _CALM_SECONDS = 1.0
 _FEWEST_SAMPLES = 8
