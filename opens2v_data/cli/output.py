@@ -117,7 +117,11 @@ def add_row_arguments(parser: argparse.ArgumentParser, *, limit: int | None) -> 
     parser.add_argument(
         "--limit", type=positive, default=limit, metavar="N", help=f"at most N rows (default: {limit or 'all'})"
     )
-    parser.add_argument("--release", metavar="PATH", help="where the release lies now, a folder or hf://…, when not where it was at ingest")
+    parser.add_argument(
+        "--release",
+        metavar="PATH",
+        help="where the release lies now, a folder or hf://…, when not where it was at ingest",
+    )
 
 
 def positive(text: str) -> int:
