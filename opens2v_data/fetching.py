@@ -10,10 +10,11 @@ import hashlib
 import json
 import os
 import re
+import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from opens2v_data.archive.fetch import Fetcher
 from opens2v_data.archive.wanted import Delivered, FetchOptions, FetchStats, Wanted
@@ -76,25 +77,29 @@ def fetch_clips(
         OSError: the folder cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    num_planned = dataset.count(where)
+    num_expected = dataset.count(where)
     if limit is not None:
-        num_planned = min(num_planned, limit)
+        num_expected = min(num_expected, limit)
     store = dataset.media.store
     source = dataset.media.source
-    num_before = num_delivered = num_failed = num_bytes = 0
+    num_planned = num_before = num_delivered = num_failed = num_bytes = 0
     known = _delivered_before(folder)
-    with (folder / REPORT_FILE).open("a", encoding="utf-8") as report:
+    with (folder / REPORT_FILE).open("a+b") as report:
+        _end_line(report)
 
         def tell(clip: _Clip, status: str, **facts: Any) -> None:
             place = {"clip_id": clip.clip_id, "part": clip.part, "clip_key": clip.clip_key, "status": status}
-            report.write(json.dumps(place | facts, ensure_ascii=False) + "\n")
+            report.write(json.dumps(place | facts, ensure_ascii=False).encode() + b"\n")
             report.flush()
             if progress is not None:
-                progress(num_before + num_delivered + num_failed, num_planned, num_bytes)
+                done = num_before + num_delivered + num_failed
+                progress(done, max(done, num_expected), num_bytes)
 
         def wanted() -> Iterator[Wanted]:
-            nonlocal num_before, num_failed
+            nonlocal num_planned, num_before, num_failed
             for clip in _clips(dataset, where, limit):
+                # Counted one by one: a condition with random() in it names others each time.
+                num_planned += 1
                 place = (source, clip.offset, clip.size_bytes)
                 if clip.name is None:
                     num_failed += 1
@@ -202,9 +207,21 @@ def _has_size(path: Path, size_bytes: int) -> bool:
         return False
 
 
+def _end_line(report: BinaryIO) -> None:
+    """End a line that a killed run left unfinished."""
+    if report.seek(0, os.SEEK_END):
+        report.seek(-1, os.SEEK_END)
+        if report.read(1) != b"\n":
+            report.write(b"\n")
+
+
 def _write(path: Path, data: bytes) -> None:
     """Write a file so that it appears whole or not at all."""
     path.parent.mkdir(exist_ok=True)
-    temporary = path.with_name(f".{path.name[:200]}.{os.getpid()}.tmp")
-    temporary.write_bytes(data)
-    temporary.replace(path)
+    temporary = path.with_name(f".{path.name[:180]}.{secrets.token_hex(6)}.tmp")
+    try:
+        temporary.write_bytes(data)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise

@@ -215,3 +215,37 @@ def test_progress_counts_every_clip_once(dataset: OpenS2V, tmp_path: Path) -> No
     )
     assert [done for done, _, _ in seen] == list(range(1, 8))
     assert seen[-1] == (7, 7, report.num_bytes)
+
+
+def test_a_line_that_a_kill_cut_is_ended_and_its_clip_fetched_again(dataset: OpenS2V, tmp_path: Path) -> None:
+    folder = tmp_path / "clips"
+    fetch_clips(dataset, folder, limit=3)
+    report = folder / REPORT_FILE
+    report.write_bytes(report.read_bytes()[:-20])
+    again = fetch_clips(dataset, folder, limit=3)
+    assert (again.num_there_before, again.num_delivered) == (2, 1)
+    broken = [line for line in report.read_text().splitlines() if not line.endswith("}")]
+    assert len(broken) == 1
+
+
+def test_a_condition_that_names_others_each_time_adds_up(dataset: OpenS2V, tmp_path: Path) -> None:
+    for number in range(3):
+        report = fetch_clips(dataset, tmp_path / f"clips{number}", "random() < 0.5")
+        assert report.num_planned == report.num_delivered + report.num_there_before + report.num_failed
+
+
+def test_a_disk_that_is_full_leaves_no_half_file(
+    dataset: OpenS2V, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = Path.write_bytes
+
+    def full(self: Path, data: bytes) -> int:
+        written(self, data[:100])
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", full)
+        with pytest.raises(OSError, match="No space left"):
+            fetch_clips(dataset, tmp_path / "clips")
+    assert [path.name for path in (tmp_path / "clips").rglob("*") if path.is_file()] == [REPORT_FILE]
+    assert fetch_clips(dataset, tmp_path / "clips").num_delivered > 5

@@ -20,12 +20,15 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
 
 from opens2v_data.errors import MissingExtraError, MissingPieceError, RemoteError, ShortReadError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+
+T = TypeVar("T")
 
 MAX_WASTE_BYTES = 32 << 20
 """A server that ignores ranges sends a file from its start: up to here that is read and cut, beyond it refused."""
@@ -71,6 +74,7 @@ class Counters:
         num_retries: repetitions.
         num_resolves: calls of the Hub's `/resolve`, which are what its quota counts.
         num_expired: signed addresses that were refused before or after their time.
+        waiting_until: by the monotonic clock: a thread sleeps until then because the server said so; 0.0 when none ever did.
     """
 
     num_requests: int = 0
@@ -78,6 +82,7 @@ class Counters:
     num_retries: int = 0
     num_resolves: int = 0
     num_expired: int = 0
+    waiting_until: float = 0.0
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     def add(self, **counts: int) -> None:
@@ -85,6 +90,16 @@ class Counters:
         with self._lock:
             for name, count in counts.items():
                 setattr(self, name, getattr(self, name) + count)
+
+    def wait(self, seconds: float) -> None:
+        """Sleep because the server said so, for all to see."""
+        with self._lock:
+            self.waiting_until = max(self.waiting_until, time.monotonic() + seconds)
+        time.sleep(seconds)
+
+    def after_fork(self) -> None:
+        """Forget a lock that a thread of the parent may have held."""
+        self._lock = threading.Lock()
 
 
 class AddressRefusedError(Exception):
@@ -115,9 +130,14 @@ class Address:
         return "Address(…)"
 
     @property
+    def is_fast(self) -> bool:
+        """Whether the fast way can be tried."""
+        return not self.headers and _can_use_obstore()
+
+    @property
     def store(self) -> Any:
         """The obstore store for this address; None where the fast way cannot be used."""
-        if self.headers or not _can_use_obstore():
+        if not self.is_fast:
             return None
         with self._lock:
             if self._store is None:
@@ -155,31 +175,74 @@ def read_address(
     """
     if length == 0:
         return b""
+
+    def once(attempt: int) -> bytes | None:
+        if attempt == 0 and address.is_fast:
+            return _interruptible(lambda: _read_fast(address, start, length))
+        return _read_carefully(address, start, length, label, options)
+
+    data = _repeat(once, label=f"{label}, byte {start}", options=options, counters=counters)
+    counters.add(num_bytes=length)
+    return data
+
+
+def ask_size(address: Address, *, label: str, options: HttpOptions, counters: Counters) -> int:
+    """Return how long a file is, from the answer to one byte of it: that also shows whether the server knows ranges.
+
+    Raises:
+        AddressRefusedError, MissingPieceError, RemoteError: as `read_address`.
+    """
+    return _repeat(lambda _: _ask_size(address, label, options), label=label, options=options, counters=counters)
+
+
+def _repeat(once: Callable[[int], T | None], *, label: str, options: HttpOptions, counters: Counters) -> T:
+    """Call until there is an answer; None means none came, for a reason unknown, and the next attempt is made at once."""
     last: RemoteError | None = None
     for attempt in range(options.attempts):
         counters.add(num_requests=1, num_retries=int(attempt > 0))
         try:
-            if attempt == 0 and address.store is not None:
-                data = _read_fast(address, start, length)
-            else:
-                data = _read_carefully(address, start, length, label, options)
+            answer = once(attempt)
         except RemoteError as error:
             if not error.is_retryable or (error.retry_after_seconds or 0) > options.max_retry_after_seconds:
                 raise
             last = error
-            if attempt + 1 < options.attempts:
-                wait = error.retry_after_seconds
-                time.sleep(backoff(attempt, options) if wait is None else wait)
+            if attempt + 1 == options.attempts:
+                break
+            if error.retry_after_seconds is not None:
+                counters.wait(error.retry_after_seconds)
+            else:
+                time.sleep(backoff(attempt, options))
         else:
-            if data is not None:
-                counters.add(num_bytes=length)
-                return data
-    where = f"{label}, byte {start}"
+            if answer is not None:
+                return answer
     raise RemoteError(
-        f"{where}: no bytes in {options.attempts} attempts; at last {last or 'no answer'}; check the connection, then run again",
+        f"{label}: no bytes in {options.attempts} attempts; at last {last or 'no answer'}; check the connection, then run again",
         status=last.status if last else None,
         is_retryable=True,
     ) from last
+
+
+def _interruptible(call: Callable[[], T]) -> T:
+    """Call in another thread when this is the main one: Ctrl-C does not reach it inside obstore."""
+    if threading.current_thread() is not threading.main_thread():
+        return call()
+    ended = threading.Event()
+    results: list[T] = []
+    errors: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            results.append(call())
+        except BaseException as error:  # noqa: BLE001 - raised by the caller
+            errors.append(error)
+        finally:
+            ended.set()
+
+    threading.Thread(target=work, name="opens2v-read", daemon=True).start()
+    ended.wait()
+    if errors:
+        raise errors[0]
+    return results[0]
 
 
 def backoff(number: int, options: HttpOptions) -> float:
@@ -205,12 +268,12 @@ def _can_use_obstore() -> bool:
 
 def _read_fast(address: Address, start: int, length: int) -> bytes | None:
     """Return the bytes, or None when they did not come; obstore's messages hold the address, so none goes further."""
-    store = address.store
-    if store is None:
-        return None
     from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
 
     try:
+        store = address.store
+        if store is None:
+            return None
         data = store.get_range("", start=start, length=length)
     except UnauthenticatedError:
         raise AddressRefusedError(401) from None
@@ -229,9 +292,27 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
         return None
 
 
+class _SameHostRedirect(urllib.request.HTTPRedirectHandler):
+    """Take the token along on the same scheme, host and port, and nowhere else."""
+
+    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
+        found = super().redirect_request(req, fp, code, msg, headers, newurl)
+        if found is not None and origin_of(newurl) == origin_of(req.full_url):
+            for name, value in req.unredirected_hdrs.items():
+                if name.lower() == "authorization":
+                    found.add_unredirected_header(name, value)
+        return found
+
+
+def origin_of(url: str) -> tuple[str, str]:
+    """Return scheme and host with port."""
+    parts = urlsplit(url)
+    return parts.scheme, parts.netloc
+
+
 @cache
 def _opener(*, follows: bool) -> urllib.request.OpenerDirector:
-    handlers: list[Any] = [] if follows else [_NoRedirect()]
+    handlers: list[Any] = [_SameHostRedirect() if follows else _NoRedirect()]
     if "SSL_CERT_FILE" not in os.environ:
         # The certificates that huggingface_hub trusts; a slim container has none of its own.
         with suppress(ImportError):
@@ -263,20 +344,40 @@ def head(url: str, headers: Mapping[str, str], *, label: str, timeout_seconds: f
 
 
 def _failed(where: str, error: Exception) -> RemoteError:
+    # Only what the system says: other texts may hold the address.
     reason = getattr(error, "reason", error)
-    return RemoteError(f"{where}: the connection failed ({type(error).__name__}: {reason})", is_retryable=True)
+    text = f": {reason.strerror}" if isinstance(reason, OSError) and reason.strerror else ""
+    name = type(reason if isinstance(reason, Exception) else error).__name__
+    return RemoteError(f"{where}: the connection failed ({name}{text})", is_retryable=True)
 
 
 def _read_carefully(address: Address, start: int, length: int, label: str, options: HttpOptions) -> bytes:
+    where = f"{label}, bytes {start} to {start + length}"
+    return _get(address, start, length, where, options, lambda answer: _body(answer, start, length, where))
+
+
+def _ask_size(address: Address, label: str, options: HttpOptions) -> int:
+    def total(answer: Any) -> int:
+        text = answer.headers.get("Content-Range", "").rpartition("/")[2] if answer.status == 206 else ""
+        text = text or answer.headers.get("Content-Length") or ""
+        if not text.isdigit():
+            raise RemoteError(f"{label}: the server does not say how long it is", status=answer.status)
+        return int(text)
+
+    try:
+        return _get(address, 0, 1, label, options, total)
+    except ShortReadError:
+        return 0  # an empty file has no first byte
+
+
+def _get(address: Address, start: int, length: int, where: str, options: HttpOptions, use: Callable[[Any], T]) -> T:
     request = urllib.request.Request(address.url, headers={"User-Agent": _USER_AGENT, "Accept-Encoding": "identity"})
     for name, value in address.headers.items():
-        # Not sent along a redirect: the Hub's token is for the Hub.
         request.add_unredirected_header(name, value)
     request.add_header("Range", f"bytes={start}-{start + length - 1}")
-    where = f"{label}, bytes {start} to {start + length}"
     try:
         with _opener(follows=True).open(request, timeout=options.timeout_seconds) as answer:
-            return _body(answer, start, length, where)
+            return use(answer)
     except urllib.error.HTTPError as error:
         status, wait = error.code, retry_after_seconds(error.headers)
         error.close()
@@ -310,7 +411,11 @@ def _body(answer: Any, start: int, length: int, where: str) -> bytes:
         # The whole file, by a server or proxy that does not know ranges.
         skip = start
         if start + length > MAX_WASTE_BYTES:
-            raise RemoteError(f"{where}: the server ignores byte ranges (status {answer.status})", status=answer.status)
+            raise RemoteError(
+                f"{where}: the server ignores byte ranges (status {answer.status})",
+                status=answer.status,
+                is_retryable=True,
+            )
     data = answer.read(skip + length)[skip:]
     if len(data) != length:
         raise RemoteError(

@@ -6,6 +6,7 @@ The Hub counts calls of `/resolve` in windows of 5 minutes: 3,000 anonymous, 5,0
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -47,8 +48,12 @@ class TokenBucket:
     def __repr__(self) -> str:
         return f"TokenBucket({self.calls} calls per {self.window_seconds:g} s, {self._tokens:.0f} left)"
 
-    def take(self) -> float:
-        """Wait until a call may be made; return the seconds waited."""
+    def take(self, sleep: Callable[[float], object] | None = None) -> float:
+        """Wait until a call may be made; return the seconds waited.
+
+        Args:
+            sleep: waits, and may tell others that somebody does; by default only waits.
+        """
         waited = 0.0
         while True:
             with self._lock:
@@ -60,7 +65,7 @@ class TokenBucket:
                         self._tokens -= 1
                         return waited
                     wait = (1 - self._tokens) * self.window_seconds / self.calls
-            self._sleep(wait)
+            (sleep or self._sleep)(wait)
             waited += wait
 
     def close_for(self, seconds: float) -> None:
@@ -101,3 +106,13 @@ def bucket_of(endpoint: str, *, has_token: bool) -> TokenBucket:
         if key not in _buckets:
             _buckets[key] = TokenBucket(ACCOUNT_CALLS if has_token else ANONYMOUS_CALLS)
         return _buckets[key]
+
+
+def _after_fork() -> None:
+    global _buckets_lock
+    _buckets_lock = threading.Lock()
+    for bucket in _buckets.values():
+        bucket._lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork)

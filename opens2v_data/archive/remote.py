@@ -9,6 +9,7 @@ the release. A piece's address is asked for once, however many threads want it.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, quote, urljoin, urlsplit
+from weakref import WeakSet
 
 from opens2v_data.archive.addresses import HubAddress, is_commit
 from opens2v_data.archive.http import (
@@ -23,8 +25,10 @@ from opens2v_data.archive.http import (
     AddressRefusedError,
     Counters,
     HttpOptions,
+    ask_size,
     backoff,
     head,
+    origin_of,
     read_address,
     retry_after_seconds,
 )
@@ -44,6 +48,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 _MAX_REDIRECTS = 5
+
+EARLY_SECONDS = 3.0
+"""An address is given up so long before it ends: servers tell the time in whole seconds, and a request takes some."""
+
+PLAIN_SECONDS = 60.0
+"""How long a file is read through `/resolve` itself after fresh addresses of it were refused; then one is asked for again."""
 _ADVICE = "check the name, or log in with `hf auth login` (or HF_TOKEN) if it is private or gated"
 
 
@@ -70,6 +80,7 @@ class HttpStore:
         self._addresses: dict[str, Address] = {}
         self._sizes: dict[str, int] = {}
         self._lock = threading.Lock()
+        _stores.add(self)
 
     def __repr__(self) -> str:
         return f"HttpStore({self.uri!r})"
@@ -80,7 +91,15 @@ class HttpStore:
     def size(self, path: str) -> int:
         """Return the file's size in bytes, as the server says."""
         if path not in self._sizes:
-            self._sizes[path] = self._ask_size(path)
+            address = self._address(path)
+            try:
+                self._sizes[path] = ask_size(
+                    address, label=f"{self.uri}/{path}", options=self.options, counters=self.counters
+                )
+            except AddressRefusedError as error:
+                raise RemoteError(
+                    f"{self.uri}/{path}: the server answered {error.status}", status=error.status
+                ) from None
         return self._sizes[path]
 
     def read_range(self, path: str, start: int, length: int) -> bytes:
@@ -101,32 +120,16 @@ class HttpStore:
         with self._lock:
             self._addresses.clear()
 
+    def _after_fork(self) -> None:
+        self._lock, self._addresses = threading.Lock(), {}
+        self.counters.after_fork()
+
     def _address(self, path: str) -> Address:
         with self._lock:
             if path not in self._addresses:
                 _check_name(path, self.uri)
                 self._addresses[path] = Address(f"{self.uri}/{quote(path)}", self.options)
             return self._addresses[path]
-
-    def _ask_size(self, path: str) -> int:
-        # One byte instead of HEAD: an answer to it also shows that the server knows ranges.
-        import urllib.error
-        import urllib.request
-
-        request = urllib.request.Request(self._address(path).url, headers={"Range": "bytes=0-0"})
-        self.counters.add(num_requests=1)
-        try:
-            with urllib.request.urlopen(request, timeout=self.options.timeout_seconds) as answer:
-                total = answer.headers.get("Content-Range", "").rpartition("/")[2]
-                return int(total if total.isdigit() else answer.headers["Content-Length"])
-        except urllib.error.HTTPError as error:
-            if error.code == 416:
-                return 0  # an empty file
-            if error.code == 404:
-                raise MissingPieceError(f"{self.uri}/{path} is not there; check the address") from None
-            raise RemoteError(f"{self.uri}/{path}: the server answered {error.code}", status=error.code) from None
-        except (OSError, TypeError, ValueError) as error:
-            raise RemoteError(f"{self.uri}/{path}: its size cannot be had: {error}", is_retryable=True) from error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,6 +190,7 @@ class HubStore:
         self._commit = revision if revision is not None and is_commit(revision) else None
         self._flights: dict[str, _Flight] = {}
         self._lock = threading.Lock()
+        _stores.add(self)
 
     def __repr__(self) -> str:
         return f"HubStore({self.repo_id!r}, revision={self._commit or self.revision!r})"
@@ -262,10 +266,10 @@ class HubStore:
                 )
             if resolved.is_plain:
                 # What a plain call of /resolve sends is counted as one.
-                bucket_of(self.endpoint, has_token=self._has_token).take()
+                self._take()
                 self.counters.add(num_resolves=1)
             try:
-                return read_address(
+                data = read_address(
                     resolved.address,
                     start,
                     length,
@@ -273,12 +277,13 @@ class HubStore:
                     options=self.options,
                     counters=self.counters,
                 )
+                resolved.has_served = True
+                return data
             except AddressRefusedError as refused:
                 if resolved.is_plain:
                     raise RemoteError(
                         f"{self.uri}/{path}: the Hub answered {refused.status}; {_ADVICE}", status=refused.status
                     ) from None
-                self.counters.add(num_expired=1)
                 flight.refused(resolved)
         raise RemoteError(
             f"{self.uri}/{path}: the addresses that the Hub gave were refused {self.options.attempts} times; check this "
@@ -296,11 +301,19 @@ class HubStore:
         with self._lock:
             self._flights.clear()
 
+    def _after_fork(self) -> None:
+        self._lock, self._flights = threading.Lock(), {}
+        self.counters.after_fork()
+
     # -- addresses ---------------------------------------------------------------------------------------------------
 
     @property
     def _has_token(self) -> bool:
         return "authorization" in self._headers
+
+    def _take(self) -> None:
+        """Wait until a call of `/resolve` may be made."""
+        bucket_of(self.endpoint, has_token=self._has_token).take(self.counters.wait)
 
     def _flight(self, path: str) -> _Flight:
         with self._lock:
@@ -313,14 +326,14 @@ class HubStore:
         """Ask the Hub where a file's bytes are."""
         from huggingface_hub import constants
 
-        first = url = f"{self.endpoint}/datasets/{self.repo_id}/resolve/{self.commit}/{quote(path)}"
+        url = self._resolve_url(path)
         for _ in range(_MAX_REDIRECTS):
             headers = self._call(url, path)
             location = headers.get("Location")
             target = urljoin(url, location) if location else None
-            if target is None or urlsplit(target).netloc != urlsplit(self.endpoint).netloc:
+            if target is None or origin_of(target) != origin_of(self.endpoint):
                 break
-            url = target  # a repository that was renamed
+            url = target  # a repository that was renamed, or a small file that the Hub serves under another address
         else:
             raise RemoteError(f"{self.uri}/{path}: the Hub redirects in circles")
         served = headers.get(constants.HUGGINGFACE_HEADER_X_REPO_COMMIT)
@@ -338,9 +351,9 @@ class HubStore:
             )
         if target is None:
             # A small file, which the Hub serves itself: it gets the token, and nobody else does.
-            return _Resolved(self._plain(first), int(size), None, is_plain=True)
+            return _Resolved(self._plain(url), int(size), None, is_plain=True)
         lifetime = _lifetime_seconds(target, headers.get("Date"))
-        expires_at = None if lifetime is None else time.monotonic() + lifetime
+        expires_at = None if lifetime is None else time.monotonic() + lifetime - min(EARLY_SECONDS, 0.1 * lifetime)
         return _Resolved(Address(target, self.options), int(size), expires_at, is_plain=False)
 
     def _plain(self, url: str) -> Address:
@@ -348,8 +361,8 @@ class HubStore:
         # Never by the fast way, which cannot keep a header from the host that a redirect goes to.
         return Address(url, self.options, headers=headers or {"Accept": "*/*"})
 
-    def _plain_of(self, path: str) -> Address:
-        return self._plain(f"{self.endpoint}/datasets/{self.repo_id}/resolve/{self.commit}/{quote(path)}")
+    def _resolve_url(self, path: str) -> str:
+        return f"{self.endpoint}/datasets/{self.repo_id}/resolve/{self.commit}/{quote(path)}"
 
     def _call(self, url: str, path: str) -> Any:
         """Call `/resolve` by HEAD, within the quota, until it gives an answer."""
@@ -357,7 +370,7 @@ class HubStore:
         headers = {**self._headers, "Accept-Encoding": "identity"}
         reason, status = "no answer", None
         for attempt in range(self.options.attempts):
-            bucket.take()
+            self._take()
             self.counters.add(num_resolves=1, num_retries=int(attempt > 0))
             wait: float | None = None
             try:
@@ -375,6 +388,7 @@ class HubStore:
                     break
             if wait is not None:
                 bucket.close_for(wait)
+                self.counters.wait(wait)
             else:
                 time.sleep(backoff(attempt, self.options))
         raise RemoteError(
@@ -425,7 +439,7 @@ class HubStore:
                     break
                 wait = retry_after_seconds(error.response.headers)
                 if wait is not None:
-                    time.sleep(min(wait, self.options.max_retry_after_seconds))
+                    self.counters.wait(min(wait, self.options.max_retry_after_seconds))
                     continue
             except ArchiveError:
                 raise
@@ -455,6 +469,12 @@ class _Resolved:
         self.size_bytes = size_bytes
         self.expires_at = expires_at
         self.is_plain = is_plain
+        self.has_served = False
+
+    @property
+    def is_good(self) -> bool:
+        """Whether it may be used now."""
+        return self.expires_at is None or time.monotonic() < self.expires_at
 
 
 class _Flight:
@@ -464,34 +484,36 @@ class _Flight:
         self.path = path
         self._lock = threading.Lock()
         self._resolved: _Resolved | None = None
-        self._num_refused = 0
+        self._num_refused = 0  # fresh addresses in a row that gave nothing
 
     def resolved(self, store: HubStore) -> _Resolved:
         found = self._resolved
-        if found is not None and (found.expires_at is None or time.monotonic() < found.expires_at):
+        if found is not None and found.is_good:
             return found
         with self._lock:
             found = self._resolved
-            if found is None or (found.expires_at is not None and time.monotonic() >= found.expires_at):
-                if found is not None:
-                    store.counters.add(num_expired=1)
-                fresh = store._resolve(self.path)
-                if found is not None and fresh.size_bytes != found.size_bytes:
-                    raise RevisionMovedError(
-                        f"{store.uri}/{self.path} had {found.size_bytes} bytes, now {fresh.size_bytes}; index it anew"
-                    )
-                if self._num_refused >= 2 and not fresh.is_plain:
-                    # Fresh addresses are refused, as behind some proxies: let the Hub redirect each request itself.
-                    fresh = _Resolved(store._plain_of(self.path), fresh.size_bytes, None, is_plain=True)
-                self._resolved = fresh
-            return self._resolved  # type: ignore[return-value]
+            if found is not None and found.is_good:
+                return found
+            if found is not None and not found.is_plain:
+                store.counters.add(num_expired=1)
+            fresh = store._resolve(self.path)
+            if found is not None and fresh.size_bytes != found.size_bytes:
+                raise RevisionMovedError(
+                    f"{store.uri}/{self.path} had {found.size_bytes} bytes, now {fresh.size_bytes}; index it anew"
+                )
+            if self._num_refused >= 2 and not fresh.is_plain:
+                # Fresh addresses are refused, as behind some proxies: let the Hub redirect each request itself, for a while.
+                self._num_refused = 0
+                address = store._plain(store._resolve_url(self.path))
+                fresh = _Resolved(address, fresh.size_bytes, time.monotonic() + PLAIN_SECONDS, is_plain=True)
+            self._resolved = fresh
+            return fresh
 
     def refused(self, which: _Resolved) -> None:
         """Forget an address that a server refused, unless another thread got a new one meanwhile."""
         with self._lock:
-            if self._resolved is which:
-                is_early = which.expires_at is None or time.monotonic() < which.expires_at
-                self._num_refused = self._num_refused + 1 if is_early else 0
+            if self._resolved is which and which.is_good:
+                self._num_refused = 0 if which.has_served else self._num_refused + 1
                 which.expires_at = float("-inf")
 
 
@@ -524,3 +546,13 @@ def _new_hub_store(
     repo_id: str, revision: str | None, endpoint: str, token: str | bool | None, options: HttpOptions
 ) -> HubStore:
     return HubStore(repo_id, revision=revision, endpoint=endpoint, token=token, options=options)
+
+
+def _after_fork() -> None:
+    # Threads of the parent may have held these, and none of them lives here.
+    for store in list(_stores):
+        store._after_fork()
+
+
+_stores: WeakSet[HttpStore | HubStore] = WeakSet()
+os.register_at_fork(after_in_child=_after_fork)

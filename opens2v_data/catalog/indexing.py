@@ -111,7 +111,7 @@ def index_release(
         for part in list(parts)[index::count]:
             if load_part(work, part) is None:
                 report = None if progress is None else _reporter(progress, part.name)
-                index_release_part(work, part, release.files.uri, report, chains=chains)
+                index_release_part(work, part, release.files, report, chains=chains)
         indexed = [found for part in parts if (found := load_part(work, part)) is not None]
         path: Path | None = None
         if len(indexed) == len(parts):

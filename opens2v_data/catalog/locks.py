@@ -15,9 +15,16 @@ class BusyError(IngestError):
 
 
 @contextmanager
-def locked(work: Path, shard: tuple[int, int] | None) -> Iterator[None]:
-    """Hold this shard; the kernel lets go when the process ends, however it ends."""
-    name = "lock" if shard is None else f"lock-{shard[0]}-of-{shard[1]}"
+def locked(
+    work: Path, shard: tuple[int, int] | None, *, name: str | None = None, what: str | None = None
+) -> Iterator[None]:
+    """Hold this shard, or the lock of another name; the kernel lets go when the process ends, however it ends.
+
+    Raises:
+        BusyError: another process holds it; `what` says what it does.
+    """
+    if name is None:
+        name = "lock" if shard is None else f"lock-{shard[0]}-of-{shard[1]}"
     try:
         file = (work / name).open("w")
     except FileNotFoundError as error:
@@ -28,8 +35,9 @@ def locked(work: Path, shard: tuple[int, int] | None) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
+            share = "" if shard is None else f" as shard {shard[0]}/{shard[1]}"
             raise BusyError(
-                f"another process is ingesting into {work.parent}{'' if shard is None else f' as shard {shard[0]}/{shard[1]}'}; "
+                f"another process is {what or f'ingesting into {work.parent}'}{share}; "
                 "wait for it, or give this one another --shard"
             ) from error
         yield

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import glob
+import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -13,9 +15,11 @@ from opens2v_data.archive import Member, MemberScan, Part, PartIndex, Piece, Sto
 from opens2v_data.archive.addresses import is_remote
 from opens2v_data.archive.chains import ChainOptions, ChainScan
 from opens2v_data.catalog.hashing import key_hashes
+from opens2v_data.catalog.locks import locked
 from opens2v_data.catalog.manifest import SourceFile, SourcePart, sync_file, write_atomically
 from opens2v_data.catalog.schemas import MEMBERS
 from opens2v_data.errors import TarFormatError
+from opens2v_data.release.files import ReleaseFiles
 from opens2v_data.release.layout import VideoPart
 from opens2v_data.release.records import escapes
 
@@ -53,7 +57,9 @@ def load_part(work: Path, part: VideoPart) -> IndexedPart | None:
     """Return a finished index of the part's files as they are now, or None."""
     try:
         indexed = msgspec.json.decode((work / f"members/{part.name}.json").read_bytes(), type=IndexedPart)
-    except (FileNotFoundError, msgspec.MsgspecError):
+        with pa.memory_map(str(work / f"members/{part.name}.arrow")) as source:
+            pa.ipc.open_file(source)
+    except (FileNotFoundError, msgspec.MsgspecError, pa.ArrowInvalid):
         return None
     return indexed if indexed.files == _files(part) and indexed.source.layout == part.layout else None
 
@@ -100,7 +106,8 @@ def index_part_to(
         members = iter(scan)
     fault: str | None = None
     num_members = 0
-    with pa.OSFile(str(folder / f"{part.name}.arrow"), "wb") as file, pa.ipc.new_file(file, _SCHEMA) as writer:
+    temporary = folder / f"{part.name}.arrow.{os.getpid()}.tmp"
+    with pa.OSFile(str(temporary), "wb") as file, pa.ipc.new_file(file, _SCHEMA) as writer:
         batch: list[Member] = []
         try:
             for member in members:
@@ -134,7 +141,8 @@ def index_part_to(
         fault=fault,
     )
     indexed = IndexedPart(source=source, files=_files(part))
-    sync_file(folder / f"{part.name}.arrow")
+    sync_file(temporary)
+    temporary.replace(folder / f"{part.name}.arrow")
     write_atomically(folder / f"{part.name}.json", msgspec.json.encode(indexed))
     log.unlink(missing_ok=True)
     return indexed
@@ -148,24 +156,34 @@ def _rows(members: list[Member]) -> pa.RecordBatch:
 def index_release_part(
     work: Path,
     part: VideoPart,
-    uri: str,
+    files: ReleaseFiles,
     progress: Callable[[int, int], None] | None = None,
     *,
     chains: ChainOptions | None = None,
 ) -> IndexedPart:
-    """Index a part of the release at `uri`; what worker processes call.
+    """Index a part of a release; what worker processes call.
 
     Args:
         work, part, progress: as `index_part_to`.
-        uri: a folder, or an address with its commit.
+        files: the release's.
         chains: how many chains, where the release is on a server.
+
+    Raises:
+        IngestError: another process indexes this part into the same folder.
     """
-    store = open_store(uri)
-    try:
-        return index_part_to(work, part, store, progress, chains=(chains or ChainOptions()) if is_remote(uri) else None)
-    finally:
-        if (close := getattr(store, "close", None)) is not None:
-            close()
+    (work / "members").mkdir(parents=True, exist_ok=True)
+    with locked(work, None, name=f"members/{part.name}.lock", what=f"indexing part {part.name} into {work.parent}"):
+        if (done := load_part(work, part)) is not None:
+            return done
+        for left in (work / "members").glob(f"{glob.escape(part.name)}.arrow.*.tmp"):
+            left.unlink(missing_ok=True)  # of a process that was killed
+        store = getattr(files, "store", None) or open_store(files.uri)
+        try:
+            options = (chains or ChainOptions()) if is_remote(files.uri) else None
+            return index_part_to(work, part, store, progress, chains=options)
+        finally:
+            if (close := getattr(store, "close", None)) is not None:
+                close()
 
 
 class MemberNames:

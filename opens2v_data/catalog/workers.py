@@ -17,6 +17,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from opens2v_data.archive.chains import ChainOptions
 from opens2v_data.catalog.members import index_release_part
 from opens2v_data.catalog.units import UnitPlan, run_unit
 from opens2v_data.errors import IngestError
@@ -62,7 +63,7 @@ def run_units(
     """
     if workers == 1 or len(todo) + len(parts) <= 1:
         for number, part in enumerate(parts):
-            index_release_part(work, part, files.uri)
+            index_release_part(work, part, files)
             meter.parts(number + 1, len(parts))
         with _no_collector():
             for plan in todo:
@@ -74,14 +75,14 @@ def run_units(
     children = set(multiprocessing.active_children())
     seen = 0
     parts_done = 0
+    # Together as many requests as one process alone would have under way.
+    chains = ChainOptions(max_chains=max(16, ChainOptions().max_chains // workers))
     with ProcessPoolExecutor(
-        min(workers, len(todo) + len(parts)), mp_context=context, initializer=_start_worker, initargs=(counter,)
+        min(workers, len(todo) + len(parts)), mp_context=context, initializer=_start_worker, initargs=(counter, files)
     ) as pool:
         with _no_interrupt():
-            jobs: dict[Future[Any], str] = {
-                pool.submit(index_release_part, work, part, files.uri): "part" for part in parts
-            }
-            jobs |= {pool.submit(_unit_in_worker, files, work, plan): "unit" for plan in todo}
+            jobs: dict[Future[Any], str] = {pool.submit(_part_in_worker, work, part, chains): "part" for part in parts}
+            jobs |= {pool.submit(_unit_in_worker, work, plan): "unit" for plan in todo}
         # Arrow imports pandas, where there is one, at the first column made an array (0.2 s): now, while the workers work.
         pa.array([0]).to_numpy()
         waiting = set(jobs)
@@ -135,11 +136,13 @@ def _no_interrupt() -> Iterator[None]:
 
 
 _counter: Any = None
+_files: Any = None
 
 
-def _start_worker(counter: Any) -> None:
-    global _counter
-    _counter = counter
+def _start_worker(counter: Any, files: ReleaseFiles) -> None:
+    global _counter, _files
+    # Once per process: files on a server come with connections and what was read ahead, and nothing collects cycles here.
+    _counter, _files = counter, files
     # For good: see `_no_collector`. Arrow's threads would fight over the cores.
     gc.disable()
     pa.set_cpu_count(1)
@@ -149,8 +152,12 @@ def _start_worker(counter: Any) -> None:
         threading.Thread(target=lambda: (wait_for([parent.sentinel]), os._exit(1)), daemon=True).start()
 
 
-def _unit_in_worker(files: ReleaseFiles, work: Path, plan: UnitPlan) -> None:
+def _part_in_worker(work: Path, part: VideoPart, chains: ChainOptions) -> None:
+    index_release_part(work, part, _files, chains=chains)
+
+
+def _unit_in_worker(work: Path, plan: UnitPlan) -> None:
     def report(count: int) -> None:
         _counter.value += count
 
-    run_unit(files, work, plan, report)
+    run_unit(_files, work, plan, report)

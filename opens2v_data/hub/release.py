@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -40,8 +40,6 @@ class HubFiles:
         self._trees: dict[str, list[FileEntry]] = {}
         self._sizes: dict[str, int] = {}
         self._streams: dict[str, _Stream] = {}
-        self._pool: ThreadPoolExecutor | None = None
-        self._lock = threading.Lock()
 
     def __repr__(self) -> str:
         return f"HubFiles({self.uri!r})"
@@ -75,12 +73,17 @@ class HubFiles:
         stream = self._streams.get(path)
         with _as_release_errors():
             if stream is not None and stream.position == offset:
-                stream.readinto(buffer[:length])
+                try:
+                    stream.readinto(buffer[:length])
+                except ArchiveError:
+                    # A block that failed would fail for ever.
+                    self._streams.pop(path).close()
+                    raise
             else:
                 if stream is not None:
                     stream.close()
                 buffer[:length] = self.store.read_range(path, offset, length)
-                self._streams[path] = _Stream(self, path, offset + length)
+                self._streams[path] = _Stream(self.store, path, offset + length, self.size(path))
         return length
 
     def read(self, path: str) -> bytes:
@@ -89,30 +92,19 @@ class HubFiles:
             return self.store.read_range(checked_path(path), 0, self.size(path))
 
     def close(self) -> None:
-        """End the threads that read ahead; a later read starts others."""
-        with self._lock:
-            for stream in self._streams.values():
-                stream.close()
-            self._streams.clear()
-            if self._pool is not None:
-                self._pool.shutdown(wait=False, cancel_futures=True)
-                self._pool = None
-
-    def fetch(self, path: str, start: int, length: int) -> Future[bytes]:
-        """Start to read a range."""
-        with self._lock:
-            if self._pool is None:
-                self._pool = ThreadPoolExecutor(BLOCKS_AHEAD, thread_name_prefix="opens2v-read-ahead")
-            return self._pool.submit(self.store.read_range, path, start, length)
+        """Forget what was read ahead; the files can still be read."""
+        for stream in self._streams.values():
+            stream.close()
+        self._streams.clear()
 
 
 class _Stream:
     """One file read on from a position: blocks of it come while the ones before are parsed."""
 
-    def __init__(self, files: HubFiles, path: str, position: int) -> None:
+    def __init__(self, store: HubStore, path: str, position: int, size_bytes: int) -> None:
         self.position = position
-        self._files, self._path = files, path
-        self._size_bytes = files.size(path)
+        self._store, self._path = store, path
+        self._size_bytes = size_bytes
         self._next = position
         self._blocks: list[tuple[int, Future[bytes]]] = []
 
@@ -121,7 +113,7 @@ class _Stream:
         while done < len(buffer):
             while len(self._blocks) < BLOCKS_AHEAD and self._next < self._size_bytes:
                 length = min(BLOCK_BYTES, self._size_bytes - self._next)
-                self._blocks.append((self._next, self._files.fetch(self._path, self._next, length)))
+                self._blocks.append((self._next, self._fetch(self._next, length)))
                 self._next += length
             start, block = self._blocks[0]
             data = memoryview(block.result())[self.position - start :]
@@ -133,9 +125,21 @@ class _Stream:
                 self._blocks.pop(0)
 
     def close(self) -> None:
-        for _, block in self._blocks:
-            block.cancel()
         self._blocks.clear()
+
+    def _fetch(self, start: int, length: int) -> Future[bytes]:
+        block: Future[bytes] = Future()
+        store, path = self._store, self._path
+
+        def read() -> None:
+            try:
+                block.set_result(store.read_range(path, start, length))
+            except BaseException as error:  # noqa: BLE001 - raised by who takes the block
+                block.set_exception(error)
+
+        # A daemon: at Ctrl-C nobody waits for a server that asked for patience.
+        threading.Thread(target=read, name="opens2v-read-ahead", daemon=True).start()
+        return block
 
 
 @contextmanager

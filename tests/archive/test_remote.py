@@ -4,19 +4,22 @@ import logging
 import pickle
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from localhub import Faults, LocalHub
-from opens2v_data.archive import quota, remote
+from opens2v_data.archive import http, quota, remote
 from opens2v_data.archive.http import HttpOptions
 from opens2v_data.archive.remote import HttpStore, HubStore
 from opens2v_data.errors import (
@@ -306,7 +309,7 @@ def test_a_plain_server_gives_sizes_and_ranges(hub: LocalHub, folder: Path) -> N
         assert store.size(PIECES[0]) == len(data)
         assert store.read_ranges(PIECES[0], [(0, 5), (1_000, 100)]) == [data[:5], data[1_000:1_100]]
         assert store.read_range("small file+é.json", 0, 8) == b'{"a": 1}'
-        with pytest.raises(MissingPieceError, match="is not there"):
+        with pytest.raises(MissingPieceError, match="the server has no such file"):
             store.size("absent")
         with pytest.raises(MissingPieceError, match="the server has no such file"):
             pickle.loads(pickle.dumps(store)).read_range("absent", 0, 1)
@@ -348,3 +351,132 @@ def test_without_the_extra_the_install_command_is_told(monkeypatch: pytest.Monke
 def test_how_long_an_address_is_good_is_told_by_the_server_s_clock(query: str, expected: float | None) -> None:
     date = "Sun, 09 Sep 2001 01:46:40 GMT"  # 1,000,000,000 s
     assert remote._lifetime_seconds(f"https://cdn.example/a?{query}", date) == expected
+
+
+def test_addresses_are_renewed_before_they_end_by_a_clock_of_whole_seconds(folder: Path) -> None:
+    with LocalHub({REPO: folder}, url_lifetime_seconds=1) as server:
+        store = store_of(server)
+        begun = time.monotonic()
+        while (seconds := time.monotonic() - begun) < 3.3:
+            store.read_range(PIECES[0], 0, 100)
+            time.sleep(0.02)
+        assert server.counts().resolve.num_requests <= 2 * seconds + 2
+        assert not store._flight(PIECES[0]).resolved(store).is_plain
+
+
+@pytest.mark.parametrize("with_token", [False, True])
+def test_small_files_are_read_where_the_hub_redirects_them_to(folder: Path, with_token: bool) -> None:
+    with LocalHub(redirect_small_files=True) as server:
+        server.add_repo(REPO, folder, private=with_token)
+        store = store_of(server, token=server.token if with_token else False)
+        assert store.read_range("small file+é.json", 1, 5) == b'"a": '
+        assert server.counts().cdn_with_token == 0
+
+
+def test_the_token_is_kept_on_the_same_origin_only() -> None:
+    handler = http._SameHostRedirect()
+    request = urllib.request.Request("https://hub.example/a", headers={"Range": "bytes=0-1"})
+    request.add_unredirected_header("Authorization", "Bearer secret")
+    for target, is_kept in (
+        ("https://hub.example/b", True),
+        ("http://hub.example/b", False),
+        ("https://hub.example:8443/b", False),
+        ("https://cdn.example/b", False),
+    ):
+        found = handler.redirect_request(request, None, 302, "Found", {}, target)
+        assert found.has_header("Authorization") is is_kept
+        assert found.get_header("Range") == "bytes=0-1"
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_process_forked_while_a_thread_asks_for_an_address_reads_all_the_same(hub: LocalHub) -> None:
+    hub.faults = Faults(latency_seconds=0.5, applies_to=frozenset({"resolve"}))
+    program = f"""
+import os, sys, threading, time
+from opens2v_data.archive.remote import HubStore
+store = HubStore({REPO!r}, revision={hub.head(REPO)!r}, endpoint={hub.endpoint!r}, token=False)
+threading.Thread(target=store.read_range, args=({PIECES[0]!r}, 0, 10), daemon=True).start()
+time.sleep(0.2)
+child = os.fork()
+if child == 0:
+    os._exit(0 if len(store.read_range({PIECES[0]!r}, 0, 10)) == 10 else 1)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    assert subprocess.run([sys.executable, "-c", program], timeout=20, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("route", ["cdn", "resolve"])
+def test_ctrl_c_does_not_wait_for_a_server(hub: LocalHub, route: Any) -> None:
+    hub.faults = Faults(latency_seconds=30, applies_to=frozenset({route}))
+    program = f"""
+from opens2v_data.archive.remote import HubStore
+store = HubStore({REPO!r}, revision={hub.head(REPO)!r}, endpoint={hub.endpoint!r}, token=False)
+print("ready", flush=True)
+store.read_range({PIECES[0]!r}, 0, 10)
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    process.stdout.readline()
+    time.sleep(0.7)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=5)
+    assert error.rstrip().endswith("KeyboardInterrupt")
+
+
+def test_an_address_that_is_none_is_in_no_message() -> None:
+    address = http.Address("http://127.0.0.1:1/o b?Signature=SECRET", HttpOptions())
+    with pytest.raises(RemoteError, match="no bytes in 2 attempts") as caught:
+        http.read_address(
+            address,
+            0,
+            1,
+            label="a",
+            options=HttpOptions(attempts=2, backoff_seconds=0.01),
+            counters=http.Counters(),
+        )
+    assert "SECRET" not in f"{caught.value}{caught.value.__cause__}"
+
+
+def test_sizes_of_a_plain_server_are_asked_for_again() -> None:
+    seen: list[str | None] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            seen.append(self.headers["Range"])
+            if len(seen) < 3:
+                self.send_response(503)
+                self.send_header("Content-Length", "0")
+            else:
+                self.send_response(206)
+                self.send_header("Content-Range", "bytes 0-0/1234")
+                self.send_header("Content-Length", "1")
+            self.end_headers()
+            if len(seen) >= 3:
+                self.wfile.write(b"x")
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        assert HttpStore(f"http://127.0.0.1:{server.server_port}", options=FAST).size("a") == 1_234
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert seen == ["bytes=0-0"] * 3
+
+
+def test_waiting_because_the_server_says_so_can_be_seen(hub: LocalHub) -> None:
+    store = store_of(hub)
+    store.size(PIECES[0])
+    assert store.counters.waiting_until == 0.0
+    hub.faults = Faults(p429=1.0, retry_after_seconds=1, applies_to=frozenset({"cdn"}))
+    reader = threading.Thread(target=lambda: store.read_range(PIECES[0], 0, 10))
+    reader.start()
+    time.sleep(0.5)
+    assert store.counters.waiting_until > time.monotonic()
+    hub.faults = Faults()
+    reader.join()

@@ -170,3 +170,23 @@ def test_members_are_written_as_json_can_tell(hub: LocalHub, tmp_path: Path) -> 
     assert facts["revision"] == hub.head(REPO)
     assert facts["members"] == sum(part["members"] for part in facts["parts"].values()) > 10
     assert facts["missing_parts"] == 0
+
+
+def test_two_that_index_into_one_folder_do_not_harm_each_other(hub: LocalHub, tmp_path: Path) -> None:
+    whole = index_release(on_hub(hub), tmp_path / "whole", chains=FEW)
+    hub.faults = Faults(latency_seconds=0.1)
+    root = tmp_path / "catalog"
+    command = [sys.executable, "-m", "opens2v_data.cli", "index", f"hf://datasets/{REPO}", str(root), "--chains", "2"]
+    environment = {**os.environ, **hub.environment(tmp_path / "home")}
+    both = [
+        subprocess.Popen([*command, *share], env=environment, stderr=subprocess.PIPE, text=True)
+        for share in ([], ["--shard", "0/2"], ["--shard", "0/3"])
+    ]
+    for process in both:
+        _, error = process.communicate(timeout=60)
+        assert process.returncode == 0 or "another process is" in error, error
+    hub.faults = Faults()
+    result = index_release(on_hub(hub), root, chains=FEW)
+    assert result.path is not None
+    assert whole.path is not None
+    assert result.path.read_bytes() == whole.path.read_bytes()

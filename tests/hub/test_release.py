@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import gc
 import json
 import pickle
 import random
 import shutil
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 
 from localhub import Faults, LocalHub
 from opens2v_data.archive import quota
+from opens2v_data.archive.http import HttpOptions
 from opens2v_data.archive.remote import HubStore
 from opens2v_data.errors import ReleaseError, RemoteError
 from opens2v_data.hub import release as hub_release
@@ -128,3 +131,30 @@ def test_what_cannot_be_read_is_said_in_the_release_s_words(hub: LocalHub, monke
         open_release("hf://datasets/nobody/there")
     with pytest.raises(ValueError, match="a plain server lists no files"):
         open_release("https://example.org/release")
+
+
+def test_a_block_that_failed_is_asked_for_again(hub: LocalHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub_release, "BLOCK_BYTES", 1_000)
+    options = HttpOptions(attempts=1)
+    files = HubFiles(HubStore(REPO, endpoint=hub.endpoint, token=False, options=options))
+    buffer = bytearray(2_000)
+    assert files.readinto(JSON, 0, memoryview(buffer)) == 2_000
+    hub.faults = Faults(p503=1.0, applies_to=frozenset({"cdn"}))
+    with pytest.raises(ReleaseError, match="no bytes in 1 attempts"):
+        files.readinto(JSON, 2_000, memoryview(buffer))
+    hub.faults = Faults()
+    assert files.readinto(JSON, 2_000, memoryview(buffer)) == 2_000
+    assert bytes(buffer) == files.read(JSON)[2_000:4_000]
+
+
+def test_what_was_read_ahead_goes_with_the_files_without_a_collector(hub: LocalHub) -> None:
+    gc.disable()
+    try:
+        files = files_of(hub)
+        files.readinto(JSON, 0, memoryview(bytearray(1_000)))
+        files.readinto(JSON, 1_000, memoryview(bytearray(1_000)))
+        gone = weakref.ref(files)
+        del files
+        assert gone() is None
+    finally:
+        gc.enable()

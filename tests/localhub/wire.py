@@ -8,6 +8,7 @@ import os
 import re
 import time
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote
@@ -192,7 +193,7 @@ class Connection:
         if fate.cut is not None and not length:
             return False
         allowed = length if fate.cut is None else int(fate.cut * length)
-        head = [f"HTTP/1.1 {response.status} {HTTPStatus(response.status).phrase}"]
+        head = [f"HTTP/1.1 {response.status} {HTTPStatus(response.status).phrase}", f"Date: {formatdate(usegmt=True)}"]
         head += [f"{name}: {value}" for name, value in response.headers.items()]
         if response.status != 304:
             head.append(f"Content-Length: {response.num_body_bytes}")
