@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
+from weakref import WeakSet
 
 import duckdb
 import numpy as np
@@ -37,6 +38,7 @@ REMOTE_THREADS = 8
 
 FETCH_ROWS = 8_192
 
+_queries: WeakSet[Query] = WeakSet()
 _inherited: list[object] = []
 
 
@@ -53,8 +55,8 @@ class Query:
         self.catalog = catalog
         self._threads = threads
         self._memory_limit = memory_limit
-        self._pid = os.getpid()
         self._lock = threading.Lock()
+        _queries.add(self)
         self._connection: duckdb.DuckDBPyConnection | None = None
         self._tables: TableFileSystem | None = None
         self._made: set[str] = set()
@@ -194,14 +196,14 @@ class Query:
         if fault is not None:
             raise fault from None
 
+    def _after_fork(self) -> None:
+        # The parent may have held the lock, and its connection's threads are not here: to use it hangs, to destroy it crashes.
+        _inherited.append((self._connection, self._tables))
+        self._lock, self._connection, self._made = threading.Lock(), None, set()
+
     def _cursor(self, sql: str) -> duckdb.DuckDBPyConnection:
         """Return a cursor for one call, with the views that some SQL names."""
         # One cursor per call: a connection shared by threads raises, and a forked one hangs.
-        pid = os.getpid()
-        if self._pid != pid:
-            # Forked: the parent may have held the lock, and its connection's threads are not here; to destroy it would hang.
-            _inherited.append((self._connection, self._tables))
-            self._pid, self._lock, self._connection, self._made = pid, threading.Lock(), None, set()
         with self._lock:
             if self._connection is None:
                 self._connection = self._open()
@@ -307,3 +309,11 @@ def _condition(where: str | None) -> str:
 
 def _first_lines(error: Exception) -> str:
     return " ".join(str(error).split("\n\nLINE")[0].split("\n")[:2])
+
+
+def _after_fork() -> None:
+    for query in list(_queries):
+        query._after_fork()
+
+
+os.register_at_fork(after_in_child=_after_fork)

@@ -71,6 +71,7 @@ def test_the_archive_promises_these_names() -> None:
         "index_files",
         "index_part",
         "name_fault",
+        "open_store",
         "starts_like_mp4",
         "tidy_name",
         "walk",

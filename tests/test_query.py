@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
+import os
 import pickle
 import threading
 from collections.abc import Callable
@@ -312,3 +314,15 @@ def test_a_forked_process_asks_on_its_own(made: Made) -> None:
     assert queue.get(timeout=60) == expected
     child.join(60)
     assert child.exitcode == 0
+
+
+def test_a_forked_process_may_forget_what_its_parent_had_open(made: Made) -> None:
+    """As a cache of opened catalogs does, and a collector; to destroy a parent's connection there is a segmentation fault."""
+    query = Query(made.query.catalog)
+    query.count("regular", "aesthetic > 0")
+    child = os.fork()
+    if child == 0:
+        del query
+        gc.collect()
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
