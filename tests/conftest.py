@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from localhub import LocalHub
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from opens2v_data.sample import SampleFacts
 
 REAL_RELEASE = Path(__file__).parents[2] / "shared" / "upstream_sample" / "release"
@@ -47,6 +51,21 @@ def real_release() -> Path:
 def real_catalog(real_release: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A catalog of the real piece."""
     return _ingested(real_release, tmp_path_factory.mktemp("real-catalog") / "opens2v-5m")
+
+
+@pytest.fixture
+def fresh_quotas(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No calls made yet, as far as this process knows: local Hubs of earlier tests may have had this one's port."""
+    monkeypatch.setattr("opens2v_data.archive.quota._buckets", {})
+
+
+@pytest.fixture
+def hub(sample_release: Path, fresh_quotas: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalHub]:
+    """A local Hub that has the generated release as `someone/release`, and is the Hub for this process."""
+    with LocalHub({"someone/release": sample_release}) as server:
+        # What HF_ENDPOINT sets when huggingface_hub is imported.
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", server.endpoint)
+        yield server
 
 
 def _ingested(release: Path, root: Path) -> Path:

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import tarfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ import pytest
 
 import opens2v_data
 from localhub import Faults, LocalHub
-from opens2v_data.archive import quota
 from opens2v_data.archive.cache import ClipCache
 from opens2v_data.archive.remote import HubStore
 from opens2v_data.archive.wanted import FetchOptions
@@ -29,19 +27,6 @@ from opens2v_data.hub.release import HubFiles
 from opens2v_data.release.layout import Release
 
 REPO = "someone/release"
-
-
-@pytest.fixture(autouse=True)
-def fresh_quotas(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(quota, "_buckets", {})
-
-
-@pytest.fixture
-def hub(sample_release: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalHub]:
-    with LocalHub({REPO: sample_release}) as server:
-        # What HF_ENDPOINT sets when huggingface_hub is imported.
-        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", server.endpoint)
-        yield server
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from localhub import Faults, LocalHub
-from opens2v_data.archive import http, quota, remote
+from opens2v_data.archive import http, remote
 from opens2v_data.archive.http import HttpOptions
 from opens2v_data.archive.remote import HttpStore, HubStore
 from opens2v_data.errors import (
@@ -32,12 +32,8 @@ from opens2v_data.errors import (
 
 REPO = "someone/release"
 PIECES = ("Videos/p/p.tar.split.000", "Videos/p/p.tar.split.001", "Videos/p/p.tar.split.002")
+pytestmark = pytest.mark.usefixtures("fresh_quotas")
 FAST = HttpOptions(backoff_seconds=0.01, timeout_seconds=10)
-
-
-@pytest.fixture(autouse=True)
-def fresh_quotas(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(quota, "_buckets", {})
 
 
 @pytest.fixture(scope="module")

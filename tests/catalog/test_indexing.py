@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -15,7 +14,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from localhub import Faults, LocalHub
-from opens2v_data.archive import quota
 from opens2v_data.archive.chains import ChainOptions
 from opens2v_data.archive.http import HttpOptions
 from opens2v_data.archive.remote import HubStore
@@ -27,18 +25,6 @@ from opens2v_data.release.layout import Release
 
 REPO = "someone/release"
 FEW = ChainOptions(max_chains=8, min_chain_bytes=20_000, scan_bytes=4_096, max_retries=1, backoff_seconds=0.01)
-
-
-@pytest.fixture(autouse=True)
-def fresh_quotas(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(quota, "_buckets", {})
-
-
-@pytest.fixture
-def hub(sample_release: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalHub]:
-    with LocalHub({REPO: sample_release}) as server:
-        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", server.endpoint)
-        yield server
 
 
 def on_hub(hub: LocalHub) -> Release:

@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from localhub import LocalHub
-from opens2v_data.archive import quota
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from cli.conftest import Run
@@ -19,13 +17,9 @@ if TYPE_CHECKING:
 REPO = "someone/release"
 
 
-@pytest.fixture
-def hub(sample_release: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[LocalHub]:
-    monkeypatch.setattr(quota, "_buckets", {})
+@pytest.fixture(autouse=True)
+def own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("OPENS2V_CACHE", str(tmp_path / "cache"))
-    with LocalHub({REPO: sample_release}) as server:
-        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", server.endpoint)
-        yield server
 
 
 @pytest.fixture

@@ -13,7 +13,6 @@ import pytest
 import opens2v_data
 from catalog.releases import key_of, record
 from localhub import LocalHub
-from opens2v_data.archive import quota
 from opens2v_data.catalog.ingest import ingest
 from opens2v_data.fetching import REPORT_FILE, fetch_clips
 from opens2v_data.hub.release import open_release
@@ -59,8 +58,7 @@ def write_release(root: Path, *, with_giant: bool) -> None:
 
 
 @pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalHub]:
-    monkeypatch.setattr(quota, "_buckets", {})
+def hub(fresh_quotas: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalHub]:
     with LocalHub() as server:
         monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", server.endpoint)
         yield server

@@ -6,13 +6,11 @@ import pickle
 import random
 import shutil
 import weakref
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from localhub import Faults, LocalHub
-from opens2v_data.archive import quota
 from opens2v_data.archive.http import HttpOptions
 from opens2v_data.archive.remote import HubStore
 from opens2v_data.errors import ReleaseError, RemoteError
@@ -24,17 +22,6 @@ from opens2v_data.release.records import RawRecord, decode_record
 
 REPO = "someone/release"
 JSON = "Jsons/mask_and_bbox_High-Quality/total_part1.json"
-
-
-@pytest.fixture(autouse=True)
-def fresh_quotas(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(quota, "_buckets", {})
-
-
-@pytest.fixture
-def hub(sample_release: Path) -> Iterator[LocalHub]:
-    with LocalHub({REPO: sample_release}) as server:
-        yield server
 
 
 def files_of(hub: LocalHub) -> HubFiles:
