@@ -11,12 +11,12 @@ import random
 import threading
 import time
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from opens2v_data.archive.chainlog import ChainLog
 from opens2v_data.archive.chainmap import Chain, ChainMap
+from opens2v_data.archive.daemons import DaemonPool
 from opens2v_data.archive.members import Member, Refused, fold
 from opens2v_data.archive.parts import PartReader
 from opens2v_data.archive.tarheader import BLOCK_BYTES
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 _PROGRESS_EVERY_BYTES = 1 << 24
 _WAIT_SECONDS = 0.1  # how often members are given while chains run
-_JOIN_SECONDS = 10.0  # for requests under way when the scan ends; their threads are daemons
+_JOIN_SECONDS = 1.0  # for requests under way when the scan ends; their threads are daemons, and may sleep for minutes
 _MAX_GAP_BYTES = 1 << 16  # up to here, reading on is cheaper than another request
 _MAX_WINDOW_BYTES = 1 << 20
 _MAX_GROUP_BYTES = 1 << 14
@@ -221,8 +221,9 @@ class ChainScan:
                 return  # said below, with the place
 
         if len(paths) > 1:
-            with ThreadPoolExecutor(min(_MAX_SIZE_CHECKS, len(paths))) as pool:
-                list(pool.map(ask, paths))
+            with DaemonPool(min(_MAX_SIZE_CHECKS, len(paths)), name="opens2v-chains-sizes") as pool:
+                for asked in [pool.submit(ask, path) for path in paths]:
+                    asked.result()
         reader.check_pieces()
 
     def _trusted(self, crew: _Crew) -> Generator[Element, None, None]:

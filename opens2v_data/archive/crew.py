@@ -4,7 +4,7 @@
 
 A thread that hangs in a store cannot be stopped. What it fetches can be given up: its place goes to another thread, and whatever
 it brings later is thrown away. While the consumer is busy elsewhere nobody looks after deadlines and late requests, and nobody
-needs to.
+needs to. While a store says that it sleeps because the server told it to (`counters.waiting_until`), clips' clocks stand still.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Attempt:
 
     Attributes:
         request: what it reads.
-        reading_since: when its read began; None while it waits.
+        reading_since: when its read began, by the crew's clock; None while it waits.
         is_given_up: nobody waits for it any more, and its place is taken.
     """
 
@@ -116,6 +116,8 @@ class Crew:
         self._piece_sizes = PieceSizes(store)
         self._num_store_retries = _retries_inside(store)
         self._looked_at = 0.0
+        self._still_seconds = 0.0  # in which clocks stood still, because the store slept as the server had told it
+        self._still_at = time.monotonic()
         self._pid = os.getpid()
         _crews.add(self)
 
@@ -127,12 +129,14 @@ class Crew:
 
     def submit(self, jobs: list[Request | Clip]) -> None:
         """Put requests, and clips to read from the cache, at the end of the line."""
+        self._check_process()
         with self._lock:
             self._line.extend(jobs)
             self._staff()
 
     def settle_now(self, clip: Clip, result: Delivered | Failed) -> None:
         """Settle a clip for which nothing needs to be read."""
+        self._check_process()
         with self._lock:
             self._settle(clip, result)
 
@@ -141,7 +145,12 @@ class Crew:
         return bool(self._settled) if head is None else head.result is not None
 
     def next_settled(self, head: Clip | None) -> Clip:
-        """Wait for a clip that has ended: for `head`, or for any when that is None."""
+        """Wait for a clip that has ended: for `head`, or for any when that is None.
+
+        Raises:
+            RuntimeError: the process was forked from the one that made the crew.
+        """
+        self._check_process()
         with self._lock:
             while True:
                 if self._fault is not None:
@@ -151,12 +160,12 @@ class Crew:
                     self._look_after(now)
                 if self.has_settled(head):
                     return self._settled.popleft() if head is None else head
-                if not self.is_ours():
-                    raise RuntimeError("threads do not live on in a forked process; call fetch there anew")
                 self._news.wait(_TICK_SECONDS)
 
     def close(self) -> None:
         """Stop: what is in line is dropped, and threads end as soon as the store lets go of them."""
+        if not self.is_ours():
+            return
         with self._lock:
             self._closing.set()
             self._line.clear()
@@ -165,6 +174,11 @@ class Crew:
     def is_ours(self) -> bool:
         """Say whether this process made it; a forked one has no threads, and perhaps a lock that nobody gives back."""
         return os.getpid() == self._pid
+
+    def _check_process(self) -> None:
+        # Before any lock: one that was taken when the process was forked is never given back.
+        if not self.is_ours():
+            raise RuntimeError("threads do not live on in a forked process; call fetch there anew")
 
     def join(self, seconds: float) -> None:
         """Wait for the threads of a closed crew, at most so long."""
@@ -175,6 +189,7 @@ class Crew:
     def _look_after(self, now: float) -> None:
         """Fail clips whose time is over, give up what nobody waits for, and send late requests a second time."""
         self._looked_at = now
+        is_waiting = self._stand_still(now) > now
         if len(self._threads) == self._num_given_up >= self._max_threads:
             # All threads hang. Clips in line get a clock too, else nobody would ever say that nothing comes.
             for job in self._line:
@@ -183,14 +198,14 @@ class Crew:
                         self._start_clock(share.clip, job, now)
         for clip in list(self._started):
             due = clip.opening_until if clip.num_opening else clip.deadline
-            if due is not None and now >= due:
+            if due is not None and self._time_of(clip, now) >= due:
                 self._fail(clip, self._too_late(clip))
         usual: dict[int, float | None] = {}
         for attempt in list(self._running):
             request = attempt.request
             if not request.is_wanted():
                 self._give_up_on(request)
-            elif self._is_late(attempt, now, usual) and self._may_hedge():
+            elif not is_waiting and self._is_late(attempt, now, usual) and self._may_hedge():
                 request.is_hedged = True
                 self._tally.num_hedges += 1
                 self._line.appendleft(request)
@@ -200,7 +215,7 @@ class Crew:
         options, request = self._options, attempt.request
         if options.hedge_after is None or request.is_hedged or attempt.reading_since is None:
             return False
-        seconds = now - attempt.reading_since
+        seconds = now - self._still_seconds - attempt.reading_since
         if seconds < options.hedge_min_seconds:
             return False
         size_class = request.length.bit_length()
@@ -209,6 +224,23 @@ class Crew:
         expected = usual[size_class]
         # Nobody knows yet what is usual here, perhaps this line is slow: half of the time there is.
         return seconds >= (options.deadline_seconds / 2 if expected is None else options.hedge_after * expected)
+
+    def _stand_still(self, now: float) -> float:
+        """Stop the clocks for as long as the store slept because the server said so; return until when it will.
+
+        Time is counted from the last look on: when a sleep began is not known. A look comes with each tick and each read.
+        """
+        until = _waiting_until(self._store)
+        if now > self._still_at:
+            self._still_seconds += max(0.0, min(now, until) - self._still_at)
+            self._still_at = now
+        return until
+
+    def _time_of(self, clip: Clip, now: float) -> float:
+        """Return the time by a clip's own clock, which has stood still with the crew's for `open_seconds` at most."""
+        if clip.still_before is None:
+            clip.still_before = self._still_seconds
+        return now - min(self._still_seconds - clip.still_before, self._options.open_seconds)
 
     def _may_hedge(self) -> bool:
         return self._tally.num_hedges < max(_FEWEST_HEDGES, int(_HEDGE_SHARE * self._tally.num_requests))
@@ -269,7 +301,8 @@ class Crew:
 
     def _start_clock(self, clip: Clip, request: Request, now: float) -> None:
         if clip.deadline is None and clip.result is None:
-            clip.deadline = now + self._options.deadline_seconds + request.length / _SLOWEST_BYTES_PER_SECOND
+            time_allowed = self._options.deadline_seconds + request.length / _SLOWEST_BYTES_PER_SECOND
+            clip.deadline = self._time_of(clip, now) + time_allowed
             self._started[clip] = None
 
     # -- a thread ------------------------------------------------------------------------------------------------------
@@ -356,9 +389,10 @@ class Crew:
             if attempt.is_given_up or not request.is_wanted() or self._closing.is_set():
                 return None
             now = time.monotonic()
+            self._stand_still(now)
             for share in request.shares:
                 self._start_clock(share.clip, request, now)
-            attempt.reading_since = now
+            attempt.reading_since = now - self._still_seconds
             self._tally.num_requests += 1
             self._tally.num_retries += is_again
         try:
@@ -377,22 +411,26 @@ class Crew:
         """Make sure, once per piece, that it has the size that was recorded; clips get time of its own for that."""
         if self._piece_sizes.is_checked(request.path):
             return
-        began = time.monotonic()
         clips = [share.clip for share in request.shares]
         with self._lock:
-            for clip in clips:
+            now = time.monotonic()
+            self._stand_still(now)
+            began = [self._time_of(clip, now) for clip in clips]
+            for clip, clip_began in zip(clips, began, strict=True):
                 clip.num_opening += 1
-                clip.opening_until = began + self._options.open_seconds
+                clip.opening_until = clip_began + self._options.open_seconds
                 if clip.result is None:
                     self._started[clip] = None
         try:
             self._piece_sizes.check(request)
         finally:
             with self._lock:
-                for clip in clips:
+                now = time.monotonic()
+                self._stand_still(now)
+                for clip, clip_began in zip(clips, began, strict=True):
                     clip.num_opening -= 1
                     if clip.deadline is not None:
-                        clip.deadline += time.monotonic() - began
+                        clip.deadline += self._time_of(clip, now) - clip_began
 
     def _as_ours(self, error: ArchiveError | OSError, request: Request) -> ArchiveError:
         if isinstance(error, ArchiveError):
@@ -416,9 +454,14 @@ class Crew:
             wait = min(_MAX_BACKOFF_SECONDS, _BACKOFF_SECONDS * 2 ** (number - 1)) * random.uniform(0.5, 1.5)
         with self._lock:
             now = time.monotonic()
+            until = self._stand_still(now)
             for share in attempt.request.shares:
                 clip = share.clip
-                if clip.result is None and clip.deadline is not None and now + wait >= clip.deadline:
+                if clip.result is not None or clip.deadline is None:
+                    continue
+                still_left = self._options.open_seconds - (self._still_seconds - (clip.still_before or 0.0))
+                still = max(0.0, min(wait, until - now, still_left))  # how much of the wait its clock will stand still
+                if self._time_of(clip, now) + wait - still >= clip.deadline:
                     self._fail(clip, self._too_late(clip, last=error))
             return wait if attempt.request.is_wanted() and not attempt.is_given_up else 0.0
 
@@ -445,8 +488,9 @@ class Crew:
             now = time.monotonic()
             tally = self._tally
             tally.num_bytes += len(data)
+            self._stand_still(now)
             if attempt.reading_since is not None:
-                self._latencies.add(len(data), now - attempt.reading_since)
+                self._latencies.add(len(data), max(0.0, now - self._still_seconds - attempt.reading_since))
             self._running.discard(attempt)  # what is left to do is ours, and does not hang
             if attempt.is_given_up or not request.is_wanted() or self._closing.is_set():
                 tally.num_wasted_bytes += len(data)
@@ -539,6 +583,11 @@ class Crew:
 def _retries_inside(store: Store) -> int:
     """Return how often a store that counts has had to ask again; 0 for one that does not."""
     return getattr(getattr(store, "counters", None), "num_retries", 0)
+
+
+def _waiting_until(store: Store) -> float:
+    """Return until when, by the monotonic clock, a store that counts sleeps because the server said so; else 0.0."""
+    return getattr(getattr(store, "counters", None), "waiting_until", 0.0)
 
 
 _crews: weakref.WeakSet[Crew] = weakref.WeakSet()

@@ -10,8 +10,10 @@ fetcher.stats       # num_planned == num_delivered + num_failed
 from __future__ import annotations
 
 import inspect
+import os
 import threading
 import time
+import weakref
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -40,7 +42,7 @@ class Fetcher:
     """Fetches clips from a store with threads.
 
     What it has learned of the store (how many requests at once, what is usual) stays for the next call of `fetch`. It can be
-    pickled, and then starts anew.
+    pickled, and then starts anew; so it does in a forked process.
 
     Args:
         store: where the parts' pieces lie.
@@ -63,6 +65,10 @@ class Fetcher:
         self._source = source
         if cache is not None and source is None and inspect.getattr_static(store, "uri", None) is None:
             raise ValueError(f"a cache needs a name for where clips come from, and {store!r} has no uri: give source=…")
+        self._start_anew()
+        _fetchers.add(self)
+
+    def _start_anew(self) -> None:
         self._lock = threading.Lock()
         self._tally = Tally()
         self._pace = Pace(lowest=self.options.min_concurrency, highest=self.options.max_concurrency)
@@ -233,6 +239,17 @@ class _Intake:
         except ArchiveError as error:
             return Failed(wanted=wanted, error=bare(error))
         return Delivered(wanted=wanted, data=b"")
+
+
+def _after_fork() -> None:
+    # Threads outlive an iterator that was left early. One of them may have held the lock when the process was forked, and is
+    # not there to give it back.
+    for fetcher in list(_fetchers):
+        fetcher._start_anew()
+
+
+_fetchers: weakref.WeakSet[Fetcher] = weakref.WeakSet()
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def _new_fetcher(store: Store, options: FetchOptions, cache: ClipCache | None, source: str | None) -> Fetcher:

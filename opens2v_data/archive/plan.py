@@ -32,9 +32,11 @@ class Clip:
         spans: its ranges, one per piece; none for a clip of no bytes, or one that is refused.
         chunks: the bytes of each, once there.
         num_missing: chunks that are not.
-        deadline: by the monotonic clock; None while it is in line.
+        deadline: by its clock; None while it is in line.
         num_opening: requests of it that wait for the size of their piece.
         opening_until: deadline of these.
+        still_before: for how long the crew's clocks had stood still when its own began; its clock is the monotonic one less what
+            came on top of that. None while it is in line.
         num_failed_checks: how often its bytes were wrong.
         result: how it ended; None while it has not.
     """
@@ -48,6 +50,7 @@ class Clip:
         "opening_until",
         "result",
         "spans",
+        "still_before",
         "wanted",
     )
 
@@ -57,6 +60,7 @@ class Clip:
         self.deadline: float | None = None
         self.num_opening = 0
         self.opening_until = 0.0
+        self.still_before: float | None = None
         self.num_failed_checks = 0
         self.result: Delivered | Failed | None = None
         self.chunks: list[bytes] = []

@@ -8,6 +8,7 @@ import threading
 from collections import OrderedDict
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
+from weakref import WeakSet
 
 from opens2v_data.archive.names import name_fault
 from opens2v_data.errors import ArchiveError, MissingPieceError, ShortReadError
@@ -62,6 +63,7 @@ class LocalStore:
         self._max_open_files = max_open_files
         self._files: OrderedDict[str, _OpenFile] = OrderedDict()
         self._lock = threading.Lock()
+        _local_stores.add(self)
 
     def __repr__(self) -> str:
         return f"LocalStore({str(self.root)!r})"
@@ -192,3 +194,13 @@ def _short_read(path: str, start: int, length: int, got: int) -> ShortReadError:
     return ShortReadError(
         f"{path}: expected {length} bytes from byte {start} on, found {got}; the file is cut short: download it again"
     )
+
+
+def _after_fork() -> None:
+    # A thread of the parent may have held one.
+    for store in list(_local_stores):
+        store._lock = threading.Lock()
+
+
+_local_stores: WeakSet[LocalStore] = WeakSet()
+os.register_at_fork(after_in_child=_after_fork)

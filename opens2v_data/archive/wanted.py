@@ -79,7 +79,8 @@ class FetchOptions:
         min_concurrency: requests at once to begin with; never fewer.
         max_concurrency: never more. In between, what gives more bytes a second wins; see `pacing.Pace`.
         deadline_seconds: for a clip, from the start of its first request on; clips in line wait without a clock. For each
-            64 KiB of the request a second is added, so that a line of 8 Mbit/s shared by 16 requests fails none.
+            64 KiB of the request a second is added, so that a line of 8 Mbit/s shared by 16 requests fails none. While the
+            store sleeps because the server told it to, the clock stands still, for `open_seconds` in all.
         open_seconds: for a piece's size, which is asked for before its first bytes are used. On the Hub that may wait for
             the next window of its quota, 300 s.
         attempts: reads of a range, the first included, while errors are retryable. Few: stores over HTTP try again too.

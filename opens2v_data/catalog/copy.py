@@ -1,19 +1,23 @@
 """Copy a catalog to a folder: all of it, or the tables that are asked often, with the rest left where it is.
 
 Files come in ranges, in parallel, and are hashed as they are written; each gets its name when its checksum is right. What a
-copy that was broken off has got so far (`<file>.tmp`) is hashed again and gone on with.
+copy that was broken off has got so far (`<file>.tmp`) is hashed again and gone on with. One copy at a time works in a folder.
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
+import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from opens2v_data.archive.daemons import DaemonPool
 from opens2v_data.catalog import manifest as manifests
 from opens2v_data.catalog.catalog import Catalog
 from opens2v_data.catalog.manifest import FILE_NAME, ORIGIN_FILE, QUARANTINE_FILE, CatalogFile
@@ -71,14 +75,29 @@ def copy_catalog(
 
     Raises:
         ValueError: no table of a name, or a table's name twice.
-        CatalogError: another catalog, or something else, is in the folder.
+        CatalogError: another catalog, or something else, is in the folder, or another process copies into it.
         CatalogDamagedError: a file does not have the checksum that the manifest says.
         ArchiveError: a server does not give a file; what is there is kept.
     """
     chosen, left = _choose(catalog, tables, masks)
     origin = Origin(uri=catalog.origin_uri, digest=catalog.digest)
-    _check_place(root, origin)
-    root.mkdir(parents=True, exist_ok=True)
+    if not root.is_dir():
+        _check_place(root, origin)
+        root.mkdir(parents=True, exist_ok=True)
+    with _locked(root):  # before a look: what another copy is about to write is nothing foreign
+        _check_place(root, origin)
+        return _copy(catalog, root, chosen, left, origin=origin, progress=progress)
+
+
+def _copy(
+    catalog: Catalog,
+    root: Path,
+    chosen: list[CatalogFile],
+    left: list[str],
+    *,
+    origin: Origin,
+    progress: Progress | None,
+) -> CopyResult:
     is_present = {file.path: _has_size(root / file.path, file.size_bytes) for file in catalog.files}
     if not all(is_present.values()) and load_origin(root) is None:
         save_origin(root, origin)
@@ -86,7 +105,7 @@ def copy_catalog(
     total, done = sum(file.size_bytes for file in chosen), 0
     num_files = num_bytes = num_kept = 0
     report("copy", 0, total)
-    with ThreadPoolExecutor(NUM_THREADS, thread_name_prefix="opens2v-copy") as pool:
+    with DaemonPool(NUM_THREADS, name="opens2v-copy") as pool:
         for file in chosen:
             if is_present[file.path]:
                 num_kept += 1
@@ -141,11 +160,33 @@ def _check_place(root: Path, origin: Origin) -> None:
         )
 
 
+@contextmanager
+def _locked(root: Path) -> Iterator[None]:
+    """Hold a folder for this copy alone; the kernel lets go when the process ends, however it ends."""
+    # The folder itself, not a file in it: a copy has the catalog's files and no others, and may be on a read-only disk.
+    folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise CatalogError(
+                f"another process is copying into {root}; wait for it to end and run the same command again, or name another "
+                "folder"
+            ) from error
+        except OSError:
+            pass  # a file system without locks, as Lustre may be mounted; `_copy_file` looks at lengths
+        yield
+    finally:
+        with suppress(OSError):
+            fcntl.flock(folder, fcntl.LOCK_UN)  # closing is not enough where a fork has a copy
+        os.close(folder)
+
+
 def _has_size(path: Path, size_bytes: int) -> bool:
     return path.is_file() and path.stat().st_size == size_bytes
 
 
-def _copy_file(store: Store, file: CatalogFile, path: Path, pool: ThreadPoolExecutor) -> Iterator[tuple[bool, int]]:
+def _copy_file(store: Store, file: CatalogFile, path: Path, pool: DaemonPool) -> Iterator[tuple[bool, int]]:
     """Copy one file; give how many bytes were done each time, and whether they were read now."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.tmp")
@@ -160,6 +201,11 @@ def _copy_file(store: Store, file: CatalogFile, path: Path, pool: ThreadPoolExec
             yield True, len(data)
         target.flush()
         manifests.sync_file(temporary)
+    if (length := temporary.stat().st_size) != file.size_bytes:
+        raise CatalogError(
+            f"expected {file.size_bytes} bytes in {temporary}, found {length}: another process writes to it; wait for it to "
+            "end, remove that file and run the same command again"
+        )
     if digest.hexdigest() != file.sha256:
         temporary.unlink()
         raise CatalogDamagedError(
@@ -184,7 +230,7 @@ def _take_up(temporary: Path, size_bytes: int, digest: _Hash) -> int:
     return num_bytes
 
 
-def _read_on(store: Store, file: CatalogFile, start: int, pool: ThreadPoolExecutor) -> Iterator[bytes]:
+def _read_on(store: Store, file: CatalogFile, start: int, pool: DaemonPool) -> Iterator[bytes]:
     """Give a file's bytes from `start` on, in order, while further ranges are under way."""
     pending: deque[Future[bytes]] = deque()
     at = start

@@ -17,13 +17,13 @@ import sys
 import threading
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fsspec.spec import AbstractFileSystem
 
+from opens2v_data.archive.daemons import DaemonPool
 from opens2v_data.archive.stores import LocalStore
 from opens2v_data.catalog.schemas import TABLES
 from opens2v_data.errors import ArchiveError, CatalogDamagedError, CatalogError
@@ -138,8 +138,9 @@ class RangeReader:
         if num_threads < 2:
             found = [self.store.read_range(*span) for span in merged]
         else:
-            with ThreadPoolExecutor(num_threads, thread_name_prefix="opens2v-catalog") as pool:
-                found = list(pool.map(lambda span: self.store.read_range(*span), merged))
+            with DaemonPool(num_threads, name="opens2v-catalog") as pool:
+                reads = [pool.submit(self.store.read_range, *span) for span in merged]
+                found = [read.result() for read in reads]
         given: list[bytes] = []
         for span in spans:
             at = bisect_right(merged, (span.path, span.start, sys.maxsize)) - 1

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from stat import S_ISREG
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -647,6 +648,44 @@ def test_after_kill_9_at_any_moment_a_rerun_goes_on_and_the_result_is_the_same(t
     scan = ChainScan(store, store.part, options=options, log=log, origin="virtual")
     assert told(scan) == told(MemberScan(store, store.part))
     assert 300 < scan.stats.num_resumed_elements < 3_000
+
+
+INTERRUPTED = """
+import sys
+from opens2v_data.archive import Part, Piece
+from opens2v_data.archive.chains import ChainOptions, ChainScan
+from opens2v_data.archive.remote import HubStore
+
+endpoint, commit, *pieces = sys.argv[1:]
+pieces = [Piece(path=path, size_bytes=int(size)) for path, size in (piece.split("=") for piece in pieces)]
+store = HubStore("me/clips", revision=commit, endpoint=endpoint, token=False)
+part = Part(name="p", layout="split-tar", pieces=tuple(pieces))
+list(ChainScan(store, part, options=ChainOptions(max_chains=16, min_chain_bytes=1_000_000, scan_bytes=65_536)))
+"""
+
+
+@pytest.mark.parametrize("route", ["resolve", "cdn"])
+def test_ctrl_c_ends_a_scan_although_its_requests_wait_for_minutes(tmp_path: Path, route: Any):
+    pytest.importorskip("obstore", reason="reading from the Hub needs the extra hub")
+    store, part = cut(many_members(300), [1_000_001, 7_654_321])
+    for path, data in store.files.items():
+        (tmp_path / "repo" / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "repo" / path).write_bytes(data)
+    with LocalHub({"me/clips": tmp_path / "repo"}) as hub:
+        hub.faults = Faults(p429=1.0, retry_after_seconds=200, applies_to=frozenset({route}))
+        pieces = [f"{piece.path}={piece.size_bytes}" for piece in part.pieces]
+        command = [sys.executable, "-c", INTERRUPTED, hub.endpoint, hub.head("me/clips"), *pieces]
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2])
+        until = time.monotonic() + 30
+        while 429 not in getattr(hub.counts(), route).statuses and time.monotonic() < until:
+            time.sleep(0.02)
+        time.sleep(0.3)
+        began = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        told = process.communicate(timeout=30)[1]
+        assert time.monotonic() - began < 3
+        assert "KeyboardInterrupt" in told
+        assert process.returncode == -signal.SIGINT
 
 
 def test_over_a_faulty_hub_the_index_is_that_of_the_local_files(tmp_path: Path):

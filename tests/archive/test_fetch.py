@@ -1,13 +1,15 @@
 import gc
 import hashlib
+import os
 import pickle
 import random
+import signal
 import subprocess
 import sys
 import threading
 import time
 import tracemalloc
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,10 +20,12 @@ from hypothesis import strategies as st
 
 from archive.faulty import FaultyStore, SlowLine, Watched, clips_in_a_tar, wanted_of
 from archive.tars import MP4_START, cut, written_by_tarfile
-from opens2v_data.archive import MemoryStore, Part, Piece
+from opens2v_data.archive import MemoryStore, Part, Piece, piece_sizes
 from opens2v_data.archive.cache import ClipCache
 from opens2v_data.archive.fetch import Delivered, Failed, Fetcher, FetchOptions, Wanted
 from opens2v_data.archive.http import Counters
+from opens2v_data.archive.piece_sizes import PieceSizes
+from opens2v_data.archive.plan import Clip, Request, spans_of
 from opens2v_data.errors import ArchiveError, DeadlineError, MissingPieceError, RemoteError, ShortReadError
 
 QUICK = FetchOptions(deadline_seconds=10)
@@ -176,6 +180,8 @@ class FaultyStoreThatPickles(MemoryStore):
 @pytest.mark.parametrize("ordered", [True, False])
 def test_with_a_server_that_fails_often_what_is_delivered_is_right_and_everything_ends(ordered: bool):
     store, wanted, data = clips_in_a_tar(300, min_bytes=2 * KIB, max_bytes=20 * KIB)
+    # Hashes: without them nobody can tell that the second piece's bytes of a clip are wrong.
+    wanted = [replace(clip, sha256=hashlib.sha256(data[clip.key]).hexdigest()) for clip in wanted]
     random.Random(1).shuffle(wanted)
     faults = {"503": 0.05, "429": 0.02, "cut": 0.02, "short": 0.01, "wrong": 0.01}
     faulty = FaultyStore(store, faults, seed=3)
@@ -251,6 +257,69 @@ def test_a_piece_of_another_size_is_asked_about_once_and_fails_its_clips_with_ad
     for clip in failed:
         assert isinstance(clip.error, MissingPieceError)
         assert "recorded were" in clip.reason and "index the part anew" in clip.reason
+
+
+class RefusesToOpen(MemoryStore):
+    """A store that gives no sizes, after a while."""
+
+    def __init__(self, files: dict[str, bytes], status: int, *, seconds: float) -> None:
+        super().__init__(files)
+        self.status: int | None = status
+        self.asked: list[str] = []
+        self._seconds = seconds
+
+    def size(self, path: str) -> int:
+        self.asked.append(path)
+        time.sleep(self._seconds)
+        if self.status is not None:
+            raise RemoteError(
+                f"{path}: the Hub answered {self.status}", status=self.status, is_retryable=self.status >= 500
+            )
+        return super().size(path)
+
+
+def test_a_refusal_to_open_a_piece_is_asked_for_once_and_fails_all_its_clips():
+    store, wanted, _ = clips_in_a_tar(60, min_bytes=2000, max_bytes=3000, num_pieces=3)
+    refusing = RefusesToOpen(store.files, 401, seconds=0.0)
+    clips = list(Fetcher(refusing, replace(QUICK, merge_gap_bytes=0)).fetch(wanted))
+    assert sorted(refusing.asked) == sorted(store.files)
+    assert [clip.wanted for clip in clips] == wanted
+    for clip in clips:
+        assert isinstance(clip, Failed) and isinstance(clip.error, RemoteError)
+        assert clip.error.status == 401
+        assert f"member {clip.wanted.name}, part total_part1, byte {clip.wanted.offset} (piece " in clip.reason
+
+
+def test_an_opening_that_fails_now_and_may_not_later_fails_for_all_who_wait_for_it_at_once():
+    store, wanted, _ = clips_in_a_tar(8, min_bytes=2000, max_bytes=3000, num_pieces=1)
+    busy = RefusesToOpen(store.files, 503, seconds=0.5)
+    fetcher = Fetcher(busy, replace(QUICK, attempts=1, merge_gap_bytes=0))
+    clips = list(fetcher.fetch(wanted))
+    assert len(busy.asked) == 1
+    assert all(isinstance(clip, Failed) and "the Hub answered 503" in clip.reason for clip in clips)
+    busy.status = None
+    assert len(list(delivered(fetcher.fetch(wanted)))) == 8
+
+
+def test_a_refusal_is_remembered_for_a_while_and_a_passing_error_is_not(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(piece_sizes, "_REMEMBER_SECONDS", 0.2)
+    store, (wanted,), _ = clips_in_a_tar(1, min_bytes=100, max_bytes=100, num_pieces=1)
+    refusing = RefusesToOpen(store.files, 403, seconds=0.0)
+    request = Request(Clip(wanted, spans_of(wanted, max_bytes=MIB)), 0)
+    sizes = PieceSizes(refusing)
+    for _ in range(3):
+        with pytest.raises(RemoteError, match="the Hub answered 403"):
+            sizes.check(request)
+    assert len(refusing.asked) == 1
+    time.sleep(0.25)
+    refusing.status = 503
+    for number in (2, 3):
+        with pytest.raises(RemoteError, match="the Hub answered 503"):
+            sizes.check(request)
+        assert len(refusing.asked) == number
+    refusing.status = None
+    sizes.check(request)
+    assert sizes.is_checked(request.path)
 
 
 def test_an_exception_that_is_no_fault_of_the_store_is_raised_where_the_clips_are_taken():
@@ -423,6 +492,90 @@ def test_a_server_that_asks_for_a_wait_beyond_the_deadline_fails_the_clip_at_onc
     assert time.monotonic() - began < 5
     assert isinstance(failed.error, DeadlineError)
     assert "At last: the server answered 429" in failed.reason
+
+
+class ToldToWait(MemoryStore):
+    """A store that, as those over HTTP do, sleeps through a Retry-After in its first reads, and says so."""
+
+    def __init__(self, files: dict[str, bytes], *, seconds: float, hang: threading.Event | None = None) -> None:
+        super().__init__(files)
+        self.counters = Counters()
+        self._seconds, self._hang = seconds, hang
+        self._begun_at = 0.0
+
+    def read_range(self, path: str, start: int, length: int) -> bytes:
+        self._begun_at = self._begun_at or time.monotonic()
+        self.counters.waiting_until = self._begun_at + self._seconds
+        if self._hang is None:
+            time.sleep(max(0.0, self.counters.waiting_until - time.monotonic()))
+        else:
+            self._hang.wait()
+        return super().read_range(path, start, length)
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+def test_while_the_store_waits_as_the_server_told_it_clocks_stand_still_and_nothing_is_sent_twice(ordered: bool):
+    store, wanted, data = clips_in_a_tar(40, min_bytes=100, max_bytes=200, num_pieces=1)
+    options = FetchOptions(
+        min_concurrency=4, max_concurrency=4, deadline_seconds=0.3, hedge_after=1, hedge_min_seconds=0.02,
+        merge_gap_bytes=0,
+    )  # fmt: skip
+    fetcher = Fetcher(ToldToWait(store.files, seconds=1.2), options)
+    began = time.monotonic()
+    assert keys_and_bytes(list(fetcher.fetch(wanted, ordered=ordered))) == data
+    assert time.monotonic() - began >= 1.2
+    assert fetcher.stats.num_hedges == 0
+    assert fetcher.stats.num_requests == 40
+
+
+@pytest.mark.parametrize(("waits_for", "fails_after"), [(0.5, 0.8), (1000, 1.1)])
+def test_clocks_go_on_after_the_wait_and_stand_still_no_longer_than_a_pieces_opening_may_take(
+    waits_for: float, fails_after: float
+):
+    store, wanted, _ = clips_in_a_tar(1, min_bytes=100, max_bytes=100, num_pieces=1)
+    hang = threading.Event()
+    options = FetchOptions(deadline_seconds=0.3, open_seconds=0.8, hedge_after=None)
+    began = time.monotonic()
+    try:
+        failed = only(list(Fetcher(ToldToWait(store.files, seconds=waits_for, hang=hang), options).fetch(wanted)))
+    finally:
+        hang.set()
+    assert isinstance(failed.error, DeadlineError)
+    assert fails_after <= time.monotonic() - began + 0.05 < fails_after + 1
+
+
+def test_an_opening_that_waits_as_told_takes_no_time_of_its_clip():
+    store, wanted, data = clips_in_a_tar(3, min_bytes=100, max_bytes=200, num_pieces=1)
+
+    class QuotaIsUsedUp(MemoryStore):
+        counters = Counters()
+
+        def size(self, path: str) -> int:
+            self.counters.waiting_until = time.monotonic() + 0.6
+            time.sleep(0.6)
+            return super().size(path)
+
+    options = FetchOptions(deadline_seconds=0.2, open_seconds=0.4, merge_gap_bytes=0)
+    assert keys_and_bytes(list(Fetcher(QuotaIsUsedUp(store.files), options).fetch(wanted))) == data
+
+
+@pytest.mark.parametrize(("knows_until", "comes"), [(10.0, True), (0.0, False)])
+def test_a_wait_that_the_store_announces_may_be_longer_than_the_deadline(knows_until: float, comes: bool):
+    store, wanted, _ = clips_in_a_tar(1, min_bytes=100, max_bytes=100, num_pieces=1)
+    refused: list[int] = []
+
+    class RefusesOnce(MemoryStore):
+        counters = Counters()
+
+        def read_range(self, path: str, start: int, length: int) -> bytes:
+            if refused:
+                return super().read_range(path, start, length)
+            refused.append(start)
+            self.counters.waiting_until = time.monotonic() + knows_until if knows_until else 0.0
+            raise RemoteError("answered 429", status=429, is_retryable=True, retry_after_seconds=0.5)
+
+    (clip,) = Fetcher(RefusesOnce(store.files), FetchOptions(deadline_seconds=0.2)).fetch(wanted)
+    assert isinstance(clip, Delivered) == comes
 
 
 def test_a_late_request_is_sent_again_and_the_first_answer_counts():
@@ -616,6 +769,61 @@ def test_several_iterators_of_one_fetcher_do_not_disturb_each_other():
     assert keys_and_bytes([one for one, _ in both]) == keys_and_bytes([other for _, other in both]) == data
     assert [one.wanted for one, _ in both] == wanted
     assert fetcher.stats.num_delivered == 60
+
+
+# -- forks -------------------------------------------------------------------------------------------------------------
+
+
+def ends_well_in_a_child(act: Callable[[], object]) -> bool:
+    """Say whether something ends without an error in a forked process."""
+    child = os.fork()
+    if child == 0:
+        signal.alarm(10)  # what hangs is killed by it
+        try:
+            act()
+        except BaseException as error:  # noqa: BLE001 - nothing of pytest may run in the child
+            os.write(2, f"{error!r}\n".encode())
+            os._exit(1)
+        os._exit(0)
+    return os.waitpid(child, 0)[1] == 0
+
+
+def test_a_process_forked_while_a_thread_held_the_lock_fetches_anew():
+    store, wanted, data = clips_in_a_tar(20, min_bytes=100, max_bytes=200)
+    fetcher = Fetcher(store)
+    assert keys_and_bytes(list(fetcher.fetch(wanted))) == data
+    assert wait_until(lambda: num_fetch_threads() == 0)
+
+    def fetch() -> None:
+        assert fetcher.stats.num_planned == 0
+        assert keys_and_bytes(list(fetcher.fetch(wanted))) == data
+        assert fetcher.stats.num_delivered == 20
+
+    with fetcher._lock:  # as a thread of an iterator that was left early may
+        assert ends_well_in_a_child(fetch)
+    assert fetcher.stats.num_delivered == 20
+
+
+@pytest.mark.parametrize("is_locked", [True, False])
+def test_an_iterator_that_is_taken_into_a_fork_is_refused_there_and_may_be_dropped(is_locked: bool):
+    store, wanted, data = clips_in_a_tar(60, min_bytes=100, max_bytes=200)
+    fetcher = Fetcher(store, FetchOptions(max_bytes_in_flight=2000, merge_gap_bytes=0))
+    clips = {"used": fetcher.fetch(wanted), "dropped": fetcher.fetch(wanted)}
+    came = {name: next(some).wanted.key for name, some in clips.items()}
+    assert came == {"used": 0, "dropped": 0}
+
+    def use() -> None:
+        with pytest.raises(RuntimeError, match="threads do not live on in a forked process; call fetch there anew"):
+            list(clips["used"])
+        del clips["dropped"]
+        gc.collect()
+
+    if is_locked:
+        with fetcher._lock:
+            assert ends_well_in_a_child(use)
+    else:
+        assert ends_well_in_a_child(use)
+    assert len(keys_and_bytes(list(clips["used"]))) == len(data) - 1
 
 
 # -- pace, with threads (test_pacing.py has its rules) -----------------------------------------------------------------

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 import pickle
 import random
 import shutil
+import signal
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -370,6 +375,43 @@ def test_a_forked_process_asks_on_its_own(remote: Catalog) -> None:
     assert queue.get(timeout=60) == (38, 1)
     child.join(60)
     assert child.exitcode == 0
+
+
+INTERRUPTED = """
+import sys
+from opens2v_data.catalog.catalog import Catalog
+from opens2v_data.catalog.ranges import Span
+
+catalog = Catalog.open(sys.argv[1])
+print("open", flush=True)
+sys.stdin.readline()
+catalog.reader.read_spans([Span(file.path, 0, 100) for file in catalog.files])
+"""
+
+
+def test_ctrl_c_ends_reads_of_several_ranges_although_their_requests_wait_for_minutes(
+    hub: LocalHub, tmp_path: Path
+) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTED, ADDRESS],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, **hub.environment(tmp_path)}, cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+    assert process.stdin is not None and process.stdout is not None
+    assert process.stdout.readline() == "open\n"
+    hub.faults = Faults(p429=1.0, retry_after_seconds=200, applies_to=frozenset({"resolve"}))
+    process.stdin.write("\n")
+    process.stdin.flush()
+    until = time.monotonic() + 30
+    while 429 not in hub.counts().resolve.statuses and time.monotonic() < until:
+        time.sleep(0.02)
+    time.sleep(0.3)
+    began = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=30)
+    assert time.monotonic() - began < 3
+    assert "KeyboardInterrupt" in told
+    assert process.returncode == -signal.SIGINT
 
 
 # -- faults ------------------------------------------------------------------------------------------------------------

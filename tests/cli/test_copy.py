@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -202,6 +202,66 @@ def test_a_server_that_fails_now_and_then_is_no_matter(
     hub.faults = Faults(p503=0.1, p_cut=0.05, seed=2, applies_to=frozenset({"cdn"}))
     assert opens2v("copy", ADDRESS, "copied").code == 0
     assert files_below(Path("copied")) == files_below(sample_catalog)
+
+
+def started_copy(hub: LocalHub, tmp_path: Path) -> subprocess.Popen[str]:
+    environment = {**processes.environment(), **hub.environment(tmp_path / "home")}
+    command = [*processes.MODULE, "copy", ADDRESS, str(tmp_path / "copied"), "--quiet"]
+    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for(is_so: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 60
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_of_two_copies_into_one_folder_the_second_is_refused_and_the_first_is_right(
+    hub: LocalHub, sample_catalog: Path, tmp_path: Path
+) -> None:
+    hub.faults = Faults(bandwidth_bytes_per_second=20_000, applies_to=frozenset({"cdn", "resolve"}))
+    first = started_copy(hub, tmp_path)
+    wait_for(lambda: list(tmp_path.glob("copied/*.tmp")))
+    with pytest.raises(CatalogError, match=r"another process is copying into .*copied; wait for it to end and run"):
+        copy_catalog(Catalog.open(sample_catalog), tmp_path / "copied")
+    second = started_copy(hub, tmp_path)
+    told = second.communicate(timeout=60)[1]
+    assert second.returncode == 1 and "another process is copying into" in told
+    assert first.poll() is None
+    hub.faults = Faults()
+    assert first.communicate(timeout=60)[1] == "" and first.returncode == 0
+    assert files_below(tmp_path / "copied") == files_below(sample_catalog)
+
+
+def test_a_file_that_another_process_wrote_to_is_noticed_where_there_are_no_locks(
+    sample_catalog: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_locks(descriptor: int, how: int) -> None:
+        raise OSError(38, "Function not implemented")
+
+    def other(stage: str, done: int, total: int) -> None:
+        for path in (tmp_path / "copied").glob("*.parquet.tmp"):
+            with path.open("ab") as file:
+                file.write(b"more")
+
+    monkeypatch.setattr(copying.fcntl, "flock", no_locks)
+    with pytest.raises(CatalogError, match=r"parquet\.tmp, found \d+: another process writes to it"):
+        copy_catalog(Catalog.open(sample_catalog), tmp_path / "copied", progress=other)
+
+
+def test_ctrl_c_ends_a_copy_although_its_requests_wait_for_minutes(hub: LocalHub, tmp_path: Path) -> None:
+    hub.faults = Faults(bandwidth_bytes_per_second=20_000, applies_to=frozenset({"cdn"}))
+    copy = started_copy(hub, tmp_path)
+    wait_for(lambda: list(tmp_path.glob("copied/*.tmp")))
+    hub.faults = Faults(p429=1.0, retry_after_seconds=200, applies_to=frozenset({"resolve"}))
+    wait_for(lambda: 429 in hub.counts().resolve.statuses)
+    time.sleep(0.2)
+    began = time.monotonic()
+    copy.send_signal(signal.SIGINT)
+    copy.communicate(timeout=30)
+    assert time.monotonic() - began < 3
+    assert copy.returncode == 130
 
 
 def test_a_copy_that_was_killed_goes_on(hub: LocalHub, sample_catalog: Path, tmp_path: Path) -> None:
