@@ -47,6 +47,8 @@ _CONTAINERS = {"format_whitelist": "mov"}
 # AVCOL_SPC_* and AVCOL_RANGE_* (ITU-T H.273), under FFmpeg's names.
 _MATRIX_NAMES = {0: "gbr", 1: "bt709", 4: "fcc", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 9: "bt2020nc"}
 _RANGE_NAMES = {1: "limited", 2: "full"}
+# AVCOL_TRC_*: those that say what light a code value means, so far as anyone must care; the last two are HDR.
+_TRANSFER_NAMES = {1: "bt709", 6: "smpte170m", 13: "srgb", 14: "bt2020-10", 15: "bt2020-12", 16: "pq", 18: "hlg"}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -61,6 +63,7 @@ class VideoInfo:
         rotation_degrees: counter-clockwise turn that a player would apply, [-180, 180]. Reported only: frames come as
             coded, because upstream's crops, boxes and masks are in that frame.
         color_matrix, color_range: as marked in the stream, e.g. `bt709` and `limited`; None where unmarked.
+        color_transfer: likewise, e.g. `bt709`; `pq` and `hlg` are HDR, whose code values are handed out as they are.
         pts: `(N,) int64`, time_base units, sorted: entry i is frame i.
         is_keyframe: `(N,) bool`, aligned with pts.
         num_packets_from_header: what the container's index promises, discarded packets included.
@@ -77,6 +80,7 @@ class VideoInfo:
     rotation_degrees: int
     color_matrix: str | None
     color_range: str | None
+    color_transfer: str | None
     pts: np.ndarray = field(repr=False)
     is_keyframe: np.ndarray = field(repr=False)
     num_packets_from_header: int
@@ -177,6 +181,7 @@ class OpenClip:
             rotation_degrees=self._rotation_degrees(),
             color_matrix=_MATRIX_NAMES.get(context.colorspace),
             color_range=_RANGE_NAMES.get(context.color_range),
+            color_transfer=_TRANSFER_NAMES.get(context.color_trc),
             pts=_read_only(table.pts[table.position]),
             is_keyframe=_read_only(table.is_keyframe[table.position]),
             num_packets_from_header=table.num_promised,

@@ -57,7 +57,7 @@ def annotated_frame(video: VideoSource, clip: Clip) -> np.ndarray:
     Raises:
         DecodeError: the clip has no annotated frame, its crop lies outside, or its video does not decode (a subclass).
     """
-    from opens2v_loaders.decode import read_frames
+    from opens2v_loaders.frames import read_frames
 
     if clip.ann_frame_idx is None:
         raise DecodeError(f"clip {clip.key} of {clip.part} names no annotated frame, so it has no cut-outs")

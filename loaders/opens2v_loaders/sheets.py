@@ -14,7 +14,7 @@ import numpy as np
 
 from opens2v_data.errors import DecodeError, MissingExtraError
 from opens2v_loaders.cutouts import annotated_frame, cut_out, region_name, subject_regions
-from opens2v_loaders.decode import read_frames
+from opens2v_loaders.frames import read_frames
 from opens2v_loaders.layout import (
     GAP,
     MUTED,

@@ -32,7 +32,8 @@ _ADVICE = {
     429: "the quota is used up; run the same command again later, what is done is kept",
 }
 _AGAIN = "run the same command again, what is done is kept"
-_ADDRESS = re.compile(r"(https?://[^\s/?'\"]+)[^\s'\"]*")
+_ADDRESS = re.compile(r"(https?://)(?:[^\s/?'\"]*@)?([^\s/?'\"]+)[^\s'\"]*")
+_BEARER = re.compile(r"Bearer .*", re.DOTALL)
 
 
 @contextmanager
@@ -61,8 +62,11 @@ def _remote_error(what: str, error: BaseException) -> RemoteError:
 
 
 def _without_addresses(text: str) -> str:
-    """Leave of every address in a text only the server: paths of stored objects are signed in what follows."""
-    return _ADDRESS.sub(r"\1/…", text)
+    """Leave of every address in a text only the server: paths of stored objects are signed in what follows.
+
+    httpx writes a header it refuses into its error, the token in it: that goes to the end of the text.
+    """
+    return _BEARER.sub("Bearer …", _ADDRESS.sub(r"\1\2/…", text))
 
 
 class _WithoutAddresses(logging.Filter):

@@ -342,6 +342,13 @@ def test_a_token_that_is_refused_is_told_without_the_token(sample: OpenS2V, publ
     assert word not in "".join(traceback.format_exception(caught.value))
 
 
+def test_a_token_that_no_header_can_hold_stands_in_no_error(sample: OpenS2V, publisher: Publisher) -> None:
+    word = "".join(["hf_", "nobodys", "word"])  # in pieces, since a traceback shows this line
+    with pytest.raises(RemoteError, match=r"me/cat cannot be looked at: Illegal header value b'Bearer …") as caught:
+        publisher.plan(sample, token=f"{word}\nmore")
+    assert word not in "".join(traceback.format_exception(caught.value))
+
+
 def test_without_a_token_one_can_plan_but_not_upload(
     sample: OpenS2V, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -25,7 +25,8 @@ def test_the_table_has_the_frames_and_times_of_a_sequential_decode(name: str) ->
     info = probe(data)
     assert [info.pts_seconds(i) for i in range(info.num_frames_from_packets)] == seconds.tolist()
     assert info.start_seconds == seconds[0]
-    assert (info.width, info.height, info.pixel_format) == (clips.WIDTH, clips.HEIGHT, "yuv420p")
+    spec = clips.SPECS[name]
+    assert (info.width, info.height, info.pixel_format) == (spec.width, spec.height, spec.pixel_format)
     assert not info.is_truncated
     assert info.num_frames_intact == info.num_frames_from_packets == len(seconds)
 

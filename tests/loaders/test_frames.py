@@ -18,7 +18,7 @@ from opens2v_data.errors import (
     TruncatedVideoError,
 )
 from opens2v_loaders.container import OpenClip, probe
-from opens2v_loaders.decode import clip_box, read_frames
+from opens2v_loaders.frames import clip_box, read_frames
 
 
 @pytest.mark.parametrize("name", clips.SPECS)

@@ -4,9 +4,7 @@
     left out          the packets of others that nothing refers to (b1, b3): 25% less time where half are wanted
     fed whole         all the rest; each must give its picture, or it is damaged
 
-**Colour.** swscale converts with the stream's own matrix and range. Unmarked streams get swscale's default, BT.601 with
-limited range, whatever their size. No tone mapping of HDR, no deinterlacing, no rotation
-(`VideoInfo.rotation_degrees`).
+**Colour.** See `swscale`. No deinterlacing, no rotation (`VideoInfo.rotation_degrees`).
 
 **Damage.** FFmpeg conceals it; here it is an error. A frame is refused when it is damaged, or when one before it in its
 span is, on which it may be built. What a decoder cannot notice (flipped bits that still parse) nobody can.
@@ -15,26 +13,22 @@ span is, on which it may be built. What a decoder cannot notice (flipped bits th
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from opens2v_data.errors import CorruptFrameError, DecodeError
-from opens2v_loaders.container import AV_MAJOR, FFmpegError, OpenClip, VideoInfo, VideoSource, probe
+from opens2v_loaders.container import FFmpegError, OpenClip, VideoInfo, VideoSource, probe
+from opens2v_loaders.swscale import Converter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
+    from av.packet import Packet
+    from av.video.codeccontext import VideoCodecContext
     from av.video.frame import VideoFrame
 
-__all__ = ["Frames", "VideoInfo", "VideoSource", "clip_box", "probe", "read_frames"]
-
-# Since 17 PyAV's scaler takes one thread per core unless told; before, it took one and had no such argument.
-_ONE_SCALER_THREAD: dict[str, Any] = {"threads": 1} if AV_MAJOR >= 17 else {}
-# AVCOL_SPC_* to swscale's number for the matrix: reserved and unspecified (0, 2, 3) are swscale's default, BT.601.
-_BT601 = 5
-_SWSCALE_MATRIX = {0: _BT601, 1: 1, 2: _BT601, 3: _BT601, 4: 4, 5: _BT601, 6: _BT601, 7: 7, 9: 9}
-_LIMITED, _FULL = 1, 2
+__all__ = ["Frames", "VideoInfo", "VideoSource", "clip_box", "decoded", "probe", "read_frames"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -80,17 +74,15 @@ def read_frames(
         wanted = tuple(int(i) for i in indices)
         clip.table.check(wanted)
         width, height = clip.context.width, clip.context.height
+        converter = Converter()
         left, top, right, bottom = clip_box(crop_xyxy or (0, 0, width, height), width=width, height=height)
         rows: dict[int, list[int]] = {}
         for row, frame_idx in enumerate(wanted):
             rows.setdefault(frame_idx, []).append(row)
         rgb = np.empty((len(wanted), bottom - top, right - left, 3), np.uint8)
-        for frame_idx, frame in _decode(clip, sorted(rows)):
-            if (frame.width, frame.height) != (width, height):
-                found = f"{frame.width}x{frame.height}"
-                raise DecodeError(f"the clip is {width}x{height}, its frame {frame_idx} {found}: leave the clip out")
+        for frame_idx, frame in decoded(clip, sorted(rows)):
             first, *repeats = rows[frame_idx]
-            rgb[first] = _to_rgb(frame)[top:bottom, left:right]
+            rgb[first] = converter.rgb(frame)[top:bottom, left:right]
             rgb[repeats] = rgb[first]
         pts = clip.table.pts[clip.table.position[list(wanted)]]
         pts_seconds = np.array([float(int(value) * clip.time_base) for value in pts], np.float64)
@@ -113,9 +105,27 @@ def clip_box(box_xyxy: tuple[int, int, int, int], *, width: int, height: int) ->
     return x0, y0, x1, y1
 
 
-def _decode(clip: OpenClip, wanted: list[int]) -> Iterator[tuple[int, VideoFrame]]:
-    """Yield each wanted frame (sorted, no repeats) as it comes; raise at the end of a span when one was not sound."""
-    table, context = clip.table, clip.context
+def decoded(
+    clip: OpenClip,
+    wanted: Sequence[int],
+    *,
+    context: VideoCodecContext | None = None,
+    packet_at: Callable[[int], Packet] | None = None,
+) -> Iterator[tuple[int, VideoFrame]]:
+    """Yield each wanted frame as it comes; raise at the end of a span when one was not sound.
+
+    Args:
+        wanted: frame numbers, sorted, no repeats.
+        context: the decoder, flushed; the clip's own unless given.
+        packet_at: what it is fed for the packet at a position; the clip's own packets unless given.
+
+    Raises:
+        CorruptFrameError: a wanted frame is damaged, or one that it may be built on.
+        DecodeError: the picture's size changes.
+    """
+    table, context = clip.table, clip.context if context is None else context
+    packet_at = clip.packets.__getitem__ if packet_at is None else packet_at
+    width, height = clip.context.width, clip.context.height
     spans = {frame_idx: table.span(frame_idx) for frame_idx in wanted}
     frame_idx_of_pts = {int(table.pts[position]): frame_idx for frame_idx, position in enumerate(table.position)}
     for (start, stop), members in _joined(spans):
@@ -130,7 +140,7 @@ def _decode(clip: OpenClip, wanted: list[int]) -> Iterator[tuple[int, VideoFrame
                     context.skip_frame = "NONREF" if left_out else "DEFAULT"
                     if not left_out and table.is_shown[position]:
                         pending.add(position)
-                    arrived = context.decode(clip.packets[position])
+                    arrived = context.decode(packet_at(position))
             except FFmpegError:
                 damaged.add(stop - 1 if position is None else position)
                 continue
@@ -142,6 +152,11 @@ def _decode(clip: OpenClip, wanted: list[int]) -> Iterator[tuple[int, VideoFrame
                 if frame.is_corrupt:
                     damaged.add(came_from)
                 if came_from in pending and came_from in own:
+                    if (frame.width, frame.height) != (width, height):
+                        found = f"{frame.width}x{frame.height}"
+                        raise DecodeError(
+                            f"the clip is {width}x{height}, its frame {frame_idx} {found}: leave the clip out"
+                        )
                     yield frame_idx, frame
                 pending.discard(came_from)
         context.flush_buffers()
@@ -181,28 +196,3 @@ def _joined(spans: dict[int, tuple[int, int]]) -> Iterator[tuple[tuple[int, int]
         members.append(frame_idx)
     if members:
         yield (start, stop), members
-
-
-def _to_rgb(frame: VideoFrame) -> np.ndarray:
-    """Return `(H, W, 3) uint8 RGB`, valid until the frame is collected."""
-    if frame.format.is_rgb:
-        matrix, source_range = _BT601, _FULL
-    elif frame.colorspace in _SWSCALE_MATRIX:
-        matrix = _SWSCALE_MATRIX[frame.colorspace]
-        source_range = _FULL if frame.color_range == _FULL or frame.format.name.startswith("yuvj") else _LIMITED
-    else:
-        raise DecodeError(
-            f"colour matrix {frame.colorspace} (ITU-T H.273) cannot be converted to RGB; expected one of "
-            f"{sorted(_SWSCALE_MATRIX)}; re-encode the clip"
-        )
-    converted = frame.reformat(
-        format="rgb24",
-        src_colorspace=matrix,
-        dst_colorspace=matrix,
-        src_color_range=source_range,
-        dst_color_range=_FULL,
-        **_ONE_SCALER_THREAD,
-    )
-    plane = converted.planes[0]
-    rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[: frame.height, : frame.width * 3]
-    return rows.reshape(frame.height, frame.width, 3)

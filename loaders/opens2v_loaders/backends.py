@@ -1,0 +1,306 @@
+"""Who decodes? What a backend must do, and the two that need no GPU.
+
+    OpenClip (packets, table)  ──▶  Backend.read  ──▶  Target (crop, resize, order, full frames)
+                                    whole pictures, sorted, each once
+
+A backend says beforehand what it cannot do (`probe`). What it gives is always the frames of `PacketTable`, or an error.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol
+
+import torch
+
+from opens2v_data.errors import DecodeError
+from opens2v_loaders.frames import decoded
+from opens2v_loaders.resize import resize
+from opens2v_loaders.swscale import Converter
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+
+    from opens2v_loaders.container import OpenClip, VideoSource
+
+BackendName = Literal["pyav", "torchcodec", "torchcodec-nvdec", "pyav-nvdec", "pyav-upload"]
+
+# Pictures that torchcodec holds at once: 16 of 720p are 44 MB, 49 would be 135.
+_PICTURES_AT_ONCE = 16
+
+
+class UnfitError(Exception):
+    """A backend found out only while it ran that it cannot do the job; another may."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackendChoice:
+    """Which backend ran, and why not a better one.
+
+    Attributes:
+        name: of the backend that ran.
+        reason: why it.
+        considered: those that were preferred, in order, each with what kept it from running.
+    """
+
+    name: BackendName
+    reason: str
+    considered: tuple[tuple[BackendName, str], ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What is wanted of a clip.
+
+    Attributes:
+        indices: frame numbers in the order wanted; repeats are fine.
+        full: frame numbers wanted whole besides.
+        box_xyxy: half-open pixels of the decoded frame that are kept of `indices`, inside of the frame.
+        size: `(height, width)` they are resized to, pixels; None leaves them.
+        scaling: `fast` lets a CPU backend scale before it converts to RGB, see `swscale`.
+        device: where the pictures are wanted.
+    """
+
+    indices: tuple[int, ...]
+    full: tuple[int, ...]
+    box_xyxy: tuple[int, int, int, int]
+    size: tuple[int, int] | None
+    scaling: Literal["exact", "fast"]
+    device: torch.device
+
+    @property
+    def wanted(self) -> list[int]:
+        """All frames to decode, sorted, each once."""
+        return sorted({*self.indices, *self.full})
+
+    @property
+    def out_size(self) -> tuple[int, int]:
+        """`(height, width)` of the pictures that come out."""
+        x0, y0, x1, y1 = self.box_xyxy
+        return self.size or (y1 - y0, x1 - x0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """Takes pictures as they come, and puts them where they are wanted.
+
+    Attributes:
+        job: what is wanted.
+        frames: `(T, 3, h, w) uint8`, filled here.
+        full: filled here: frame number to `(3, H, W) uint8`.
+    """
+
+    job: Job
+    frames: torch.Tensor
+    full: dict[int, torch.Tensor] = field(default_factory=dict)
+    _rows: dict[int, list[int]] = field(init=False, repr=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for row, frame_idx in enumerate(self.job.indices):
+            self._rows.setdefault(frame_idx, []).append(row)
+
+    def is_wanted_small(self, frame_idx: int) -> bool:
+        """Return whether the frame is one of the clip's, and not only wanted whole."""
+        return frame_idx in self._rows
+
+    def put(self, indices: Sequence[int], pictures: torch.Tensor) -> None:
+        """Take whole pictures, `(N, 3, H, W) uint8 RGB`, on any device; the memory may be reused afterwards."""
+        self.put_full(indices, pictures)
+        places = [place for place, frame_idx in enumerate(indices) if frame_idx in self._rows]
+        if not places:
+            return
+        x0, y0, x1, y1 = self.job.box_xyxy
+        chosen = pictures if len(places) == len(indices) else pictures[places]
+        small = resize(chosen[..., y0:y1, x0:x1], self.job.out_size)
+        for place, picture in zip(places, small, strict=True):
+            self.put_small(indices[place], picture)
+
+    def put_full(self, indices: Sequence[int], pictures: torch.Tensor) -> None:
+        """Keep those of the whole pictures that are wanted whole."""
+        for frame_idx, picture in zip(indices, pictures, strict=True):
+            if frame_idx in self.job.full:
+                self.full[frame_idx] = picture.to(self.job.device, copy=True, memory_format=torch.contiguous_format)
+
+    def put_small(self, frame_idx: int, picture: torch.Tensor) -> None:
+        """Take one picture, `(3, h, w) uint8 RGB`, cropped and resized already."""
+        for row in self._rows[frame_idx]:
+            self.frames[row].copy_(picture)
+
+
+class Backend(Protocol):
+    """A way to decode."""
+
+    @property
+    def name(self) -> BackendName:
+        """The name a caller asks for it by."""
+        ...
+
+    def probe(self, clip: OpenClip, job: Job) -> str | None:
+        """Return why it cannot do the job; None where it can, as far as can be told before."""
+        ...
+
+    def read(self, clip: OpenClip, source: VideoSource, job: Job, target: Target) -> None:
+        """Decode the frames of `job.wanted` into the target.
+
+        Raises:
+            CorruptFrameError, DecodeError: see `decoding.decode`.
+            UnfitError: it cannot do the job after all.
+        """
+        ...
+
+
+class PyAVBackend:
+    """PyAV on one CPU thread: exact on every clip tried, and it tells damage that FFmpeg conceals.
+
+    Frames wanted on a GPU are converted and resized here, and copied there.
+    """
+
+    name: BackendName = "pyav"
+
+    def probe(self, clip: OpenClip, job: Job) -> str | None:
+        """Return None: it reads whatever `OpenClip` opens."""
+        return None
+
+    def read(self, clip: OpenClip, source: VideoSource, job: Job, target: Target) -> None:
+        """Decode, see `frames.decoded`."""
+        converter = Converter()
+        is_scaled_first = job.scaling == "fast" and job.size is not None
+        for frame_idx, frame in decoded(clip, job.wanted):
+            if is_scaled_first and target.is_wanted_small(frame_idx):
+                small = converter.small_rgb(frame, job.box_xyxy, job.out_size)
+                target.put_small(frame_idx, torch.from_numpy(small).permute(2, 0, 1))
+                if frame_idx not in job.full:
+                    continue
+                target.put_full([frame_idx], _one_picture(converter.rgb(frame)))
+            else:
+                target.put([frame_idx], _one_picture(converter.rgb(frame)))
+
+
+def _one_picture(rgb: np.ndarray) -> torch.Tensor:
+    """Return `(1, 3, H, W)`; with the batch added last, torch would not see channels last, and resize in twice the time."""
+    return torch.from_numpy(rgb)[None].permute(0, 3, 1, 2)
+
+
+class TorchcodecBackend:
+    """torchcodec in exact mode: the same frames and colours bit for bit, at 1.5 times PyAV's CPU time.
+
+    Only formats that it converts as ours does are given to it. Of others it gives the same frames in other colours: up to
+    73 levels at the edges of colours in clips of more than 8 bits, 25 in clips of odd size.
+
+    It does not tell damage that FFmpeg conceals: of a clip with flipped bits it may give pictures that are wrong without
+    a word. Cut-off files are refused all the same, and every frame's time is checked against the packet table.
+
+    On a GPU (not run on a GPU yet) it decodes with NVDEC and converts with its own kernels: fewer formats are given to
+    it there, and a decoder that falls back to the CPU is given up.
+    """
+
+    def __init__(self, device: Literal["cpu", "cuda"] = "cpu") -> None:
+        self._device = device
+        self.name: BackendName = "torchcodec" if device == "cpu" else "torchcodec-nvdec"
+
+    def probe(self, clip: OpenClip, job: Job) -> str | None:
+        """Return what keeps it from decoding the clip as ours."""
+        if (why := why_no_torchcodec()) is not None:
+            return why
+        if job.scaling == "fast" and self._device == "cpu":
+            return "it has no fast scaling"
+        context = clip.context
+        pixel_format = context.format.name if context.format else None
+        if pixel_format not in _CONVERTED_ALIKE[self._device]:
+            return f"it converts pixel format {pixel_format} to other colours than PyAV does"
+        if (context.width % 2 or context.height % 2) and not pixel_format.endswith("444p"):
+            return f"it converts odd sizes ({context.width}x{context.height}) to other colours than PyAV does"
+        if self._device == "cuda" and context.colorspace not in _MATRICES_ON_GPU:
+            return f"colour matrix {context.colorspace} (ITU-T H.273) is not among those that it converts on a GPU"
+        return None
+
+    def read(self, clip: OpenClip, source: VideoSource, job: Job, target: Target) -> None:
+        """Decode in exact mode, 16 pictures at a time."""
+        from torchcodec.decoders import VideoDecoder  # pyright: ignore[reportPrivateImportUsage]
+
+        wanted = job.wanted
+        if not wanted:
+            return
+        try:
+            decoder = VideoDecoder(
+                whole_bytes(source),
+                stream_index=clip.stream.index,
+                seek_mode="exact",
+                num_ffmpeg_threads=1,
+                device="cpu" if self._device == "cpu" else str(job.device),
+            )
+            if self._device == "cuda":
+                decoder.get_frame_at(wanted[0])  # only then is it known whether NVDEC took the clip
+                if decoder.cpu_fallback:
+                    raise UnfitError(f"torchcodec fell back to the CPU: {decoder.cpu_fallback}")
+            for start in range(0, len(wanted), _PICTURES_AT_ONCE):
+                indices = wanted[start : start + _PICTURES_AT_ONCE]
+                batch = decoder.get_frames_at(indices)
+                self._check_times(clip, indices, batch.pts_seconds)
+                target.put(indices, self._as_coded(clip, decoder, batch.data))
+        except torch.OutOfMemoryError:
+            raise  # no fault of the clip
+        except (RuntimeError, ValueError, IndexError) as error:
+            raise DecodeError(
+                f"torchcodec does not decode the clip ({str(error).splitlines()[0][:200]}); "
+                'decode it with backend="pyav", which says what is wrong with it'
+            ) from error
+
+    @staticmethod
+    def _check_times(clip: OpenClip, indices: Sequence[int], pts_seconds: torch.Tensor) -> None:
+        """Refuse frames numbered in another way than ours."""
+        for frame_idx, seconds in zip(indices, pts_seconds.tolist(), strict=True):
+            expected = float(int(clip.table.pts[clip.table.position[frame_idx]]) * clip.time_base)
+            if abs(seconds - expected) > float(clip.time_base) / 2:
+                raise DecodeError(
+                    f"frame {frame_idx} is at {expected:.6f} s, and torchcodec gives the one at {seconds:.6f} s for it; "
+                    'decode the clip with backend="pyav"'
+                )
+
+    @staticmethod
+    def _as_coded(clip: OpenClip, decoder: object, pictures: torch.Tensor) -> torch.Tensor:
+        """Undo the rotation of the display matrix, which torchcodec applies and upstream's crops and masks do not."""
+        degrees = getattr(getattr(decoder, "metadata", None), "rotation", None) or 0.0
+        turned = torch.rot90(pictures, k=-round(degrees / 90) % 4, dims=(-2, -1)) if degrees else pictures
+        if tuple(turned.shape[-2:]) != (clip.context.height, clip.context.width):
+            found = f"{turned.shape[-1]}x{turned.shape[-2]}"
+            raise DecodeError(
+                f"the clip is {clip.context.width}x{clip.context.height}, torchcodec gives {found}: leave the clip out"
+            )
+        return turned
+
+
+_CONVERTED_ALIKE = {
+    "cpu": frozenset({"yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p"}),
+    "cuda": frozenset({"yuv420p", "yuvj420p"}),
+}
+# AVCOL_SPC_* that torchcodec converts on a GPU: BT.709, and unmarked and the two BT.601 ones alike.
+_MATRICES_ON_GPU = frozenset({1, 2, 5, 6})
+
+
+def why_no_torchcodec() -> str | None:
+    """Return why torchcodec cannot be imported; None where it can."""
+    try:
+        import torchcodec.decoders  # noqa: F401
+    except ImportError:
+        return 'torchcodec is not installed: pip install "opens2v-data[torch]"'
+    except (RuntimeError, OSError) as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        return f"torchcodec does not find FFmpeg's libraries: {' '.join(lines)[:200]}"
+    return None
+
+
+def whole_bytes(source: VideoSource) -> bytes:
+    """Return the bytes of a source; a file is read from 0 and left open."""
+    if isinstance(source, bytes):
+        return source
+    if isinstance(source, (bytearray, memoryview)):
+        return bytes(source)
+    if isinstance(source, (str, PathLike)):
+        return Path(source).read_bytes()
+    source.seek(0)
+    return source.read()
