@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from opens2v_data.catalog.catalog import Catalog
-from opens2v_data.errors import MemberNotFoundError
+from opens2v_data.errors import ArchiveError, MemberNotFoundError, QueryError
 from opens2v_data.media import Media
 from opens2v_data.query import Config, Query
-from opens2v_data.rows import iter_rows
+from opens2v_data.rows import iter_rows, read_rows
 from opens2v_data.triples import Pair, Triple, VideoRef
 
 if TYPE_CHECKING:
@@ -63,6 +65,33 @@ class OpenS2V:
         for table in iter_rows(self.query, self.media, config, where, columns=columns, limit=limit):
             yield from table.to_pylist()
 
+    @property
+    def fingerprint(self) -> str:
+        """Of the catalog's content: two catalogs with one fingerprint hold the same rows under the same ids."""
+        return self.catalog.manifest.digest
+
+    def row_sizes(self, where: str | None = None, *, config: Config = "regular") -> dict[str, np.ndarray]:
+        """Return ids, picture sizes and lengths of the rows that a condition names, see `Query.sizes`.
+
+        Raises:
+            QueryError: the condition is not one that the config can answer.
+        """
+        return self.query.sizes(config, where)
+
+    def rows_of(self, ids: Sequence[int] | np.ndarray, *, config: Config = "regular") -> list[dict[str, Any]]:
+        """Return the rows of some ids as plain values, in the order of the ids, which may be any and name a row twice.
+
+        Every row group that holds one of the ids is read, whole: ask for many at once.
+
+        Raises:
+            QueryError: there is no row of such an id.
+        """
+        unique, places = np.unique(np.asarray(ids, np.int64), return_inverse=True)
+        found = read_rows(self.query, self.media, config, unique).to_pylist() if len(unique) else []
+        if len(found) != len(unique):
+            raise QueryError(f"expected {len(unique)} rows of config {config}, found {len(found)}: an id names no row")
+        return [found[place] for place in places.tolist()]
+
     def triples(
         self, where: str | None = None, *, with_views: bool = False, limit: int | None = None
     ) -> Iterator[Triple]:
@@ -98,3 +127,18 @@ class OpenS2V:
         if video is None:
             raise MemberNotFoundError("the release has no bytes for this clip: its `video` is None")
         return self.media.read_video(video)
+
+    def read_videos(self, videos: Iterable[VideoRef]) -> Iterator[bytes | ArchiveError]:
+        """Give whole mp4s in the order asked for, many read at once, up to 256 MiB of them ahead.
+
+        A clip that cannot be read gives the error instead, and the others go on. Closing the iterator drops what is being read.
+        """
+        return self.media.read_videos(videos)
+
+    def read_file(self, path: str) -> bytes:
+        """Return a view's or a background plate's file, by its path below the release.
+
+        Raises:
+            ArchiveError: not there, or a path that leaves the release.
+        """
+        return self.media.read_file(path)

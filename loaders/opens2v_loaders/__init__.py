@@ -9,9 +9,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from opens2v_loaders.backends import BackendChoice
+    from opens2v_loaders.batch import Batch, PaddedPictures, Pictures
+    from opens2v_loaders.buckets import BucketEdges, Buckets, assign_buckets
     from opens2v_loaders.container import VideoInfo, probe
     from opens2v_loaders.cutouts import CutOut, annotated_frame, cut_out
-    from opens2v_loaders.decode import Frames, read_frames
+    from opens2v_loaders.decoding import DecodedClip, decode
+    from opens2v_loaders.frames import Frames, read_frames
+    from opens2v_loaders.ledger import Ledger, Skip
+    from opens2v_loaders.loader import ClipLoader
     from opens2v_loaders.masks import (
         decode_counts,
         decode_rle,
@@ -22,14 +28,34 @@ if TYPE_CHECKING:
         rle_area,
     )
     from opens2v_loaders.outlines import draw_outlines
+    from opens2v_loaders.pipeline import BadClip, LoaderOptions, Timing, TooManyBadClipsError
+    from opens2v_loaders.plan import Accounts, EpochPlan, Plan, PlannedBatch, PlannedRow, Reserve
+    from opens2v_loaders.rows import PlanRows, plan_rows
+    from opens2v_loaders.sampling import ClipSpec, Fit, frame_range, rng_of
     from opens2v_loaders.saving import SavedRow, save_row
     from opens2v_loaders.sheets import PairItem, TripleItem, ViewItem, contact_sheet
+    from opens2v_loaders.streams import DecodedRows, decode_clips
+    from opens2v_loaders.subjects import SubjectSpec
+    from opens2v_loaders.torch_dataset import ClipDataset
 
 _MODULES = {
+    "batch": ("Batch", "PaddedPictures", "Pictures"),
+    "loader": ("ClipLoader",),
+    "pipeline": ("BadClip", "LoaderOptions", "Timing", "TooManyBadClipsError"),
+    "streams": ("DecodedRows", "decode_clips"),
+    "subjects": ("SubjectSpec",),
+    "torch_dataset": ("ClipDataset",),
+    "backends": ("BackendChoice",),
+    "decoding": ("DecodedClip", "decode"),
+    "buckets": ("BucketEdges", "Buckets", "assign_buckets"),
+    "ledger": ("Ledger", "Skip"),
+    "plan": ("Accounts", "EpochPlan", "Plan", "PlannedBatch", "PlannedRow", "Reserve"),
+    "rows": ("PlanRows", "plan_rows"),
+    "sampling": ("ClipSpec", "Fit", "frame_range", "rng_of"),
     "sheets": ("PairItem", "TripleItem", "ViewItem", "contact_sheet"),
     "container": ("VideoInfo", "probe"),
     "cutouts": ("CutOut", "annotated_frame", "cut_out"),
-    "decode": ("Frames", "read_frames"),
+    "frames": ("Frames", "read_frames"),
     "masks": ("decode_counts", "decode_rle", "encode_rle", "mask_bbox", "mask_iou", "region_clusters", "rle_area"),
     "outlines": ("draw_outlines",),
     "saving": ("SavedRow", "save_row"),
@@ -37,26 +63,58 @@ _MODULES = {
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
+    "Accounts",
+    "BackendChoice",
+    "BadClip",
+    "Batch",
+    "BucketEdges",
+    "Buckets",
+    "ClipDataset",
+    "ClipLoader",
+    "ClipSpec",
     "CutOut",
+    "DecodedClip",
+    "DecodedRows",
+    "EpochPlan",
+    "Fit",
     "Frames",
+    "Ledger",
+    "LoaderOptions",
+    "PaddedPictures",
     "PairItem",
+    "Pictures",
+    "Plan",
+    "PlanRows",
+    "PlannedBatch",
+    "PlannedRow",
+    "Reserve",
     "SavedRow",
+    "Skip",
+    "SubjectSpec",
+    "Timing",
+    "TooManyBadClipsError",
     "TripleItem",
     "VideoInfo",
     "ViewItem",
     "annotated_frame",
+    "assign_buckets",
     "contact_sheet",
     "cut_out",
+    "decode",
+    "decode_clips",
     "decode_counts",
     "decode_rle",
     "draw_outlines",
     "encode_rle",
+    "frame_range",
     "mask_bbox",
     "mask_iou",
+    "plan_rows",
     "probe",
     "read_frames",
     "region_clusters",
     "rle_area",
+    "rng_of",
     "save_row",
 ]
 

@@ -13,6 +13,7 @@ import textwrap
 from collections.abc import Sequence
 
 from opens2v_data.cli import (
+    bench_loader,
     cache,
     contact_sheet,
     copy,
@@ -29,7 +30,21 @@ from opens2v_data.cli import (
 from opens2v_data.cli.output import note
 from opens2v_data.errors import Opens2vError
 
-COMMANDS = (demo_release, ingest, index, info, verify, stream, fetch, contact_sheet, publish, copy, cache, use)
+COMMANDS = (
+    demo_release,
+    ingest,
+    index,
+    info,
+    verify,
+    stream,
+    fetch,
+    contact_sheet,
+    bench_loader,
+    publish,
+    copy,
+    cache,
+    use,
+)
 
 DESCRIPTION = "Ask and stream OpenS2V-5M: from the release as published to subject-text-video triples."
 EXAMPLE = """example:

@@ -30,6 +30,7 @@ def test_the_commands_are_these() -> None:
         "stream",
         "fetch",
         "contact-sheet",
+        "bench-loader",
         "publish",
         "copy",
         "cache",

@@ -1,0 +1,188 @@
+"""What a training step gets: a batch of clips, with pictures of subjects in any number for each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from opens2v_loaders.samples import Sample
+    from opens2v_loaders.subjects import Picture
+
+SCORES = ("aesthetic", "motion", "tech")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PaddedPictures:
+    """Pictures with as many places for each clip.
+
+    Attributes:
+        images: `(B, M, 3, H, W) uint8 in [0, 255], RGB`; 0 where there is none.
+        boxes_xyxy: `(B, M, 4) int32`, see `Pictures`; 0 where there is none.
+        is_present: `(B, M) bool`.
+    """
+
+    images: torch.Tensor
+    boxes_xyxy: torch.Tensor
+    is_present: torch.Tensor
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Pictures:
+    """Pictures of a batch, any number for each clip: clip b has those of `[offsets[b], offsets[b + 1])`.
+
+    Attributes:
+        images: `(S, 3, H, W) uint8 in [0, 255], RGB`.
+        boxes_xyxy: `(S, 4) int32`, half-open pixels of the cropped annotated frame; zeros for views.
+        offsets: `(B + 1,) int64`, on the CPU.
+        names: S class names.
+        object_ids: `(S,) int64`, on the CPU; -1 where a view shows no subject of the clip.
+    """
+
+    images: torch.Tensor
+    boxes_xyxy: torch.Tensor
+    offsets: torch.Tensor
+    names: tuple[str, ...]
+    object_ids: torch.Tensor
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __repr__(self) -> str:
+        return f"Pictures(images=uint8{list(self.images.shape)}, offsets={self.offsets.tolist()})"
+
+    def to_padded(self, max_subjects: int) -> PaddedPictures:
+        """Return the first `max_subjects` pictures of each clip, with empty places where a clip has fewer.
+
+        Raises:
+            ValueError: fewer than one.
+        """
+        if max_subjects < 1:
+            raise ValueError(f"max_subjects must be 1 or more, not {max_subjects}")
+        num_clips = len(self.offsets) - 1
+        images = self.images.new_zeros((num_clips, max_subjects, *self.images.shape[1:]))
+        boxes = self.boxes_xyxy.new_zeros((num_clips, max_subjects, 4))
+        is_present = torch.zeros((num_clips, max_subjects), dtype=torch.bool, device=self.images.device)
+        ends = self.offsets.tolist()
+        for clip, start in enumerate(ends[:-1]):
+            count = min(max_subjects, ends[clip + 1] - start)
+            images[clip, :count] = self.images[start : start + count]
+            boxes[clip, :count] = self.boxes_xyxy[start : start + count]
+            is_present[clip, :count] = True
+        return PaddedPictures(images=images, boxes_xyxy=boxes, is_present=is_present)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Batch:
+    """One rank's part of a global batch: B clips in the order of their slots.
+
+    B is the rank's share; less, down to 0, where bad clips found no replacement.
+
+    Attributes:
+        epoch, step: which batch.
+        bucket: of all its rows.
+        videos: `(B, T, 3, H, W) uint8 in [0, 255], RGB`, on the loader's device.
+        captions: B; "" where upstream has none.
+        keys, parts: of the clips; a key is unique in its part.
+        sources: B configs, see `samples.SOURCES`.
+        rows: `(B,) int64`, ids of the rows in their sources.
+        slots: `(B,) int64`, places in the global batch.
+        scores: `aesthetic`, `motion`, `tech`: `(B,) float32`, NaN where upstream has none.
+        frame_indices: `(B, T) int64`, frames of the files.
+        pts_seconds: `(B, T) float64`.
+        subjects: cut-outs of the clips' subjects.
+        partners: of "nexus-cross" rows, the cut-out of the same subject in the other clip, one at most.
+        views: of "nexus-gpt" rows, GPT-Image-1's views.
+    """
+
+    epoch: int
+    step: int
+    bucket: str
+    videos: torch.Tensor
+    captions: tuple[str, ...]
+    keys: tuple[str, ...]
+    parts: tuple[str, ...]
+    sources: tuple[str, ...]
+    rows: torch.Tensor
+    slots: torch.Tensor
+    scores: dict[str, torch.Tensor]
+    frame_indices: torch.Tensor
+    pts_seconds: torch.Tensor
+    subjects: Pictures
+    partners: Pictures
+    views: Pictures
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def __repr__(self) -> str:
+        return (
+            f"Batch(epoch={self.epoch}, step={self.step}, bucket={self.bucket!r}, videos=uint8{list(self.videos.shape)} "
+            f"on {self.videos.device}, {len(self.subjects)} subjects)"
+        )
+
+
+def collate(
+    samples: Sequence[Sample],
+    videos: torch.Tensor,
+    *,
+    slots: Sequence[int],
+    epoch: int,
+    step: int,
+    bucket: str,
+    picture_size: tuple[int, int],
+) -> Batch:
+    """Put samples into a batch.
+
+    Args:
+        videos: `(len(samples), T, 3, H, W) uint8`, their frames.
+        picture_size: (height, width) of pictures, for where there are none.
+    """
+    clips = [sample.item.triple.clip for sample in samples]
+    num_frames = videos.shape[1]
+    frame_indices = np.array([sample.frame_indices for sample in samples], np.int64).reshape(len(samples), num_frames)
+    times = [sample.pts_seconds for sample in samples]
+
+    def pictures(name: str) -> Pictures:
+        return _ragged([getattr(sample, name) for sample in samples], picture_size, videos.device)
+
+    return Batch(
+        epoch=epoch,
+        step=step,
+        bucket=bucket,
+        videos=videos,
+        captions=tuple(clip.caption for clip in clips),
+        keys=tuple(clip.key for clip in clips),
+        parts=tuple(clip.part for clip in clips),
+        sources=tuple(sample.item.source for sample in samples),
+        rows=torch.tensor([sample.item.row for sample in samples], dtype=torch.int64),
+        slots=torch.tensor(list(slots), dtype=torch.int64),
+        scores={name: _floats([getattr(clip, name) for clip in clips]) for name in SCORES},
+        frame_indices=torch.from_numpy(frame_indices),
+        pts_seconds=torch.stack(times) if times else torch.empty((0, num_frames), dtype=torch.float64),
+        subjects=pictures("subjects"),
+        partners=pictures("partners"),
+        views=pictures("views"),
+    )
+
+
+def _floats(values: Sequence[float | None]) -> torch.Tensor:
+    return torch.tensor([float("nan") if value is None else value for value in values], dtype=torch.float32)
+
+
+def _ragged(groups: Sequence[Sequence[Picture]], size: tuple[int, int], device: torch.device) -> Pictures:
+    flat = [picture for group in groups for picture in group]
+    images = np.stack([picture.rgb for picture in flat]) if flat else np.empty((0, 3, *size), np.uint8)
+    boxes = np.array([picture.box_xyxy for picture in flat], np.int32).reshape(len(flat), 4)
+    return Pictures(
+        images=torch.from_numpy(images).to(device),
+        boxes_xyxy=torch.from_numpy(boxes).to(device),
+        offsets=torch.from_numpy(np.cumsum([0, *(len(group) for group in groups)]).astype(np.int64)),
+        names=tuple(picture.name for picture in flat),
+        object_ids=torch.tensor([picture.object_id for picture in flat], dtype=torch.int64),
+    )
