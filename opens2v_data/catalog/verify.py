@@ -125,11 +125,11 @@ def _check_files(catalog: Catalog, report: Progress) -> Iterator[Check]:
 def _check_strays(catalog: Catalog) -> Check:
     known = {file.path for file in (*catalog.manifest.tables.values(), *catalog.manifest.files)}
     present = {path.relative_to(catalog.root).as_posix() for path in catalog.root.rglob("*") if path.is_file()}
-    # The work folder is kept on purpose while a JSON file of the release is cut off.
+    # The work folder is kept on purpose while a JSON file of the release is cut off; a published catalog has a preview.
     strange = sorted(
         path
         for path in present - known
-        if path.endswith((".tmp", ".parquet", ".bin")) and not path.startswith(f"{WORK_FOLDER}/")
+        if path.endswith((".tmp", ".parquet", ".bin")) and not path.startswith((f"{WORK_FOLDER}/", "preview/"))
     )
     return Check(name="no stray files", problems=_some(strange, "{} is no file of this catalog; it can be deleted"))
 
