@@ -15,6 +15,20 @@ from typing import Any, Self, TypeVar
 Result = TypeVar("Result")
 
 
+def start(function: Callable[..., Result], *arguments: Any, name: str) -> Future[Result]:
+    """Call a function in a thread of its own."""
+    future: Future[Result] = Future()
+
+    def work() -> None:
+        try:
+            future.set_result(function(*arguments))
+        except BaseException as error:  # noqa: BLE001 - raised where the result is asked for
+            future.set_exception(error)
+
+    threading.Thread(target=work, name=name, daemon=True).start()
+    return future
+
+
 class DaemonPool:
     """Calls functions in a few threads. Leaving its block drops calls that have not begun, and waits for none that has.
 

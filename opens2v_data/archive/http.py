@@ -23,6 +23,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
+from opens2v_data.archive.daemons import start as start_thread
 from opens2v_data.errors import MissingExtraError, MissingPieceError, RemoteError, ShortReadError
 
 if TYPE_CHECKING:
@@ -226,23 +227,7 @@ def _interruptible(call: Callable[[], T]) -> T:
     """Call in another thread when this is the main one: Ctrl-C does not reach it inside obstore."""
     if threading.current_thread() is not threading.main_thread():
         return call()
-    ended = threading.Event()
-    results: list[T] = []
-    errors: list[BaseException] = []
-
-    def work() -> None:
-        try:
-            results.append(call())
-        except BaseException as error:  # noqa: BLE001 - raised by the caller
-            errors.append(error)
-        finally:
-            ended.set()
-
-    threading.Thread(target=work, name="opens2v-read", daemon=True).start()
-    ended.wait()
-    if errors:
-        raise errors[0]
-    return results[0]
+    return start_thread(call, name="opens2v-read").result()
 
 
 def backoff(number: int, options: HttpOptions) -> float:

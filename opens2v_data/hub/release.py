@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from opens2v_data.archive.addresses import is_remote
+from opens2v_data.archive.daemons import start as start_thread
 from opens2v_data.archive.opening import open_store
 from opens2v_data.errors import ArchiveError, ReleaseError
 from opens2v_data.release.files import FileEntry, checked_path
@@ -128,18 +128,8 @@ class _Stream:
         self._blocks.clear()
 
     def _fetch(self, start: int, length: int) -> Future[bytes]:
-        block: Future[bytes] = Future()
-        store, path = self._store, self._path
-
-        def read() -> None:
-            try:
-                block.set_result(store.read_range(path, start, length))
-            except BaseException as error:  # noqa: BLE001 - raised by who takes the block
-                block.set_exception(error)
-
         # A daemon: at Ctrl-C nobody waits for a server that asked for patience.
-        threading.Thread(target=read, name="opens2v-read-ahead", daemon=True).start()
-        return block
+        return start_thread(self._store.read_range, self._path, start, length, name="opens2v-read-ahead")
 
 
 @contextmanager
