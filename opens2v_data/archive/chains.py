@@ -19,12 +19,13 @@ from opens2v_data.archive.chainmap import Chain, ChainMap
 from opens2v_data.archive.daemons import DaemonPool
 from opens2v_data.archive.members import Member, Refused, fold
 from opens2v_data.archive.parts import PartReader
+from opens2v_data.archive.readahead import ReadAhead
 from opens2v_data.archive.tarheader import BLOCK_BYTES
 from opens2v_data.archive.tarwalk import HEAD_BYTES, Element, WalkEnd
 from opens2v_data.errors import ArchiveError, RemoteError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
+    from collections.abc import Generator, Iterator
     from pathlib import Path
 
     from opens2v_data.archive.index import Progress
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
 _PROGRESS_EVERY_BYTES = 1 << 24
 _WAIT_SECONDS = 0.1  # how often members are given while chains run
 _JOIN_SECONDS = 1.0  # for requests under way when the scan ends; their threads are daemons, and may sleep for minutes
-_MAX_GAP_BYTES = 1 << 16  # up to here, reading on is cheaper than another request
-_MAX_WINDOW_BYTES = 1 << 20
 _MAX_GROUP_BYTES = 1 << 14
 _MAX_SIZE_CHECKS = 32
 
@@ -329,7 +328,7 @@ class _Crew:
     def _work(self, chain: Chain | None) -> None:
         try:
             while chain is not None and not self._stopped.is_set():
-                window = _Window(self._read, self._map)
+                window = ReadAhead(self._read, self._map.part.size_bytes, at_least=self._group_bytes)
                 steps = self._map.steps(chain)
                 need = next(steps, None)
                 while need is not None and not self._stopped.is_set():
@@ -345,6 +344,10 @@ class _Crew:
             pass
         except BaseException as error:  # noqa: BLE001 -- raised by the iterating thread
             self._fail(error)
+
+    def _group_bytes(self) -> int:
+        # A group's extensions are read with its file's header, as far as groups seen elsewhere needed.
+        return min(self._map.group_bytes, _MAX_GROUP_BYTES) + BLOCK_BYTES + HEAD_BYTES
 
     def _read(self, start: int, length: int) -> bytes:
         """Read a range, again after errors that may pass."""
@@ -388,35 +391,3 @@ class _Crew:
 
 class _StoppedError(Exception):
     """The scan ended while a worker was about to ask for bytes."""
-
-
-class _Window:
-    """Keeps the last bytes read for one chain, and reads a little more than asked for where the next need will want it.
-
-    A group's extensions are read with its file's header, as far as groups seen elsewhere needed; small members share large
-    requests. What is asked for in large (a scan) is read as asked.
-    """
-
-    def __init__(self, read: Callable[[int, int], bytes], chains: ChainMap) -> None:
-        self._read = read
-        self._map = chains
-        self._start = 0
-        self._data = b""
-        self._window_bytes = 0
-
-    def read(self, start: int, length: int) -> bytes:
-        skip = start - self._start
-        if skip >= 0 and skip + length <= len(self._data):
-            return self._data[skip : skip + length]
-        ahead = length
-        if length <= _MAX_GAP_BYTES:
-            is_near = 0 <= skip <= len(self._data) + _MAX_GAP_BYTES
-            self._window_bytes = min(max(2 * self._window_bytes, 2 * length), _MAX_WINDOW_BYTES) if is_near else 0
-            group_bytes = min(self._map.group_bytes, _MAX_GROUP_BYTES) + BLOCK_BYTES + HEAD_BYTES
-            ahead = max(length, self._window_bytes, group_bytes)
-        else:
-            self._window_bytes = 0
-        end = min(start + ahead, self._map.part.size_bytes)
-        self._data = self._read(start, end - start)
-        self._start = start
-        return self._data[:length]

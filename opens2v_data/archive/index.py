@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from opens2v_data.archive.members import Member, Refused, fold, starts_like_mp4
 from opens2v_data.archive.names import name_fault, tidy_name
 from opens2v_data.archive.parts import PartReader
+from opens2v_data.archive.readahead import ReadAhead
 from opens2v_data.archive.tarwalk import WalkEnd, drive, walk
 
 if TYPE_CHECKING:
@@ -23,8 +24,6 @@ Progress = Callable[[int, int], None]
 """Called with bytes done and bytes in all."""
 
 _PROGRESS_EVERY_BYTES = 1 << 24
-_MAX_GAP_BYTES = 1 << 16  # up to here, reading on is cheaper than a seek
-_MAX_WINDOW_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +94,7 @@ class MemberScan:
 
     def _elements(self) -> Generator[Element, None, None]:
         total_bytes = self.part.size_bytes
-        ahead = _ReadAhead(self._reader)
+        ahead = ReadAhead(self._reader.read, total_bytes)
         reported = 0
 
         def read(start: int, length: int) -> bytes:
@@ -170,24 +169,3 @@ def index_files(part: Part, files: Iterable[tuple[str, int]], *, store: Store | 
         is_truncated=False,
         has_end_marker=True,
     )
-
-
-class _ReadAhead:
-    """Reads more than asked for while members are small, and just what is asked for while they are large."""
-
-    def __init__(self, reader: PartReader) -> None:
-        self._reader = reader
-        self._start = 0
-        self._data = b""
-        self._window_bytes = 0
-
-    def read(self, start: int, length: int) -> bytes:
-        skip = start - self._start
-        if skip >= 0 and skip + length <= len(self._data):
-            return self._data[skip : skip + length]
-        is_near = 0 <= skip <= len(self._data) + _MAX_GAP_BYTES
-        self._window_bytes = min(max(2 * self._window_bytes, 2 * length), _MAX_WINDOW_BYTES) if is_near else 0
-        end = min(start + max(length, self._window_bytes), self._reader.part.size_bytes)
-        self._data = self._reader.read(start, end - start)
-        self._start = start
-        return self._data[:length]
