@@ -413,6 +413,7 @@ class HubStore:
         from huggingface_hub import HfApi
         from huggingface_hub.errors import (
             HfHubHTTPError,
+            HTTPError,  # pyright: ignore[reportPrivateImportUsage] - of httpx or httpx2, by version
             OfflineModeIsEnabled,
             RepositoryNotFoundError,
             RevisionNotFoundError,
@@ -441,11 +442,7 @@ class HubStore:
                 if wait is not None:
                     self.counters.wait(min(wait, self.options.max_retry_after_seconds))
                     continue
-            except ArchiveError:
-                raise
-            except Exception as error:
-                if type(error).__module__.split(".")[0] not in ("httpx", "httpx2", "httpcore", "httpcore2"):
-                    raise
+            except HTTPError as error:
                 reason = error
             time.sleep(backoff(attempt, self.options))
         raise RemoteError(
