@@ -18,6 +18,7 @@
     │   └── IngestError              ingest could not finish; what is done is kept
     ├── QueryError                   a `where` or column that the catalog cannot answer
     ├── MissingExtraError            an optional dependency is absent; the message has the install command
+    ├── TooManyBadClipsError         so many clips of a loader are bad that something else must be wrong
     └── DecodeError                  an mp4 that does not give the frame asked for
         ├── NotAVideoError           no container FFmpeg knows
         ├── NoVideoStreamError       a container without video (audio only)
@@ -143,6 +144,10 @@ class MissingExtraError(Opens2vError, ImportError):
         super().__init__(f'{needed_for} needs {package}, which is not installed: pip install "opens2v-data[{extra}]"')
         self.package = package
         self.extra = extra
+
+
+class TooManyBadClipsError(Opens2vError):
+    """So many clips of a loader are bad that something else must be wrong."""
 
 
 class DecodeError(Opens2vError):

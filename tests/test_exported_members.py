@@ -53,7 +53,6 @@ def test_the_loaders_promise_these_names() -> None:
         "Skip",
         "SubjectSpec",
         "Timing",
-        "TooManyBadClipsError",
         "TripleItem",
         "VideoInfo",
         "ViewItem",

@@ -27,8 +27,9 @@ if TYPE_CHECKING:
         region_clusters,
         rle_area,
     )
+    from opens2v_loaders.options import LoaderOptions
+    from opens2v_loaders.outcomes import BadClip, Timing
     from opens2v_loaders.outlines import draw_outlines
-    from opens2v_loaders.pipeline import BadClip, LoaderOptions, Timing, TooManyBadClipsError
     from opens2v_loaders.plan import Accounts, EpochPlan, Plan, PlannedBatch, PlannedRow, Reserve
     from opens2v_loaders.rows import PlanRows, plan_rows
     from opens2v_loaders.sampling import ClipSpec, Fit, frame_range, rng_of
@@ -41,7 +42,8 @@ if TYPE_CHECKING:
 _MODULES = {
     "batch": ("Batch", "PaddedPictures", "Pictures"),
     "loader": ("ClipLoader",),
-    "pipeline": ("BadClip", "LoaderOptions", "Timing", "TooManyBadClipsError"),
+    "options": ("LoaderOptions",),
+    "outcomes": ("BadClip", "Timing"),
     "streams": ("DecodedRows", "decode_clips"),
     "subjects": ("SubjectSpec",),
     "torch_dataset": ("ClipDataset",),
@@ -92,7 +94,6 @@ __all__ = [
     "Skip",
     "SubjectSpec",
     "Timing",
-    "TooManyBadClipsError",
     "TripleItem",
     "VideoInfo",
     "ViewItem",

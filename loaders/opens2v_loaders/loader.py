@@ -28,7 +28,9 @@ except ImportError as error:
     raise MissingExtraError(package="torch", extra="torch", needed_for="batches of tensors") from error
 
 from opens2v_loaders.ledger import Ledger
-from opens2v_loaders.pipeline import BadClip, LoaderOptions, OnBad, Pipeline, Timing
+from opens2v_loaders.options import LoaderOptions, OnBad
+from opens2v_loaders.outcomes import BadClip, Timing
+from opens2v_loaders.pipeline import Pipeline
 from opens2v_loaders.plan import EpochPlan, Plan
 from opens2v_loaders.rows import plan_rows
 from opens2v_loaders.samples import SOURCES, Recipe

@@ -19,19 +19,19 @@ from __future__ import annotations
 
 import atexit
 import logging
-import os
 import threading
 import time
 import weakref
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from opens2v_data.errors import ArchiveError, DecodeError, Opens2vError
+from opens2v_data.errors import ArchiveError, DecodeError, TooManyBadClipsError
 from opens2v_loaders.batch import collate
+from opens2v_loaders.outcomes import BadClip, Stage, Timing
 from opens2v_loaders.samples import Item, absent, videos_of
 
 if TYPE_CHECKING:
@@ -40,11 +40,9 @@ if TYPE_CHECKING:
     from opens2v_data.triples import VideoRef
     from opens2v_loaders.batch import Batch
     from opens2v_loaders.ledger import Ledger
+    from opens2v_loaders.options import LoaderOptions, OnBad
     from opens2v_loaders.plan import PlannedBatch, PlannedRow
     from opens2v_loaders.samples import Recipe, RowSource, Sample
-
-OnBad = Literal["replace", "skip", "raise"]
-Stage = Literal["fetch", "decode"]
 
 _log = logging.getLogger("opens2v_loaders")
 
@@ -63,95 +61,6 @@ def _close_all() -> None:
 
 # Before the interpreter goes: a thread that decodes then would never come back to Python.
 atexit.register(_close_all)
-
-
-class TooManyBadClipsError(Opens2vError):
-    """So many clips are bad that something else must be wrong."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class LoaderOptions:
-    """How batches are made ahead.
-
-    Attributes:
-        num_threads: that decode; None: one for each CPU that this process may use. Each takes one CPU.
-        max_bytes_ahead: of decoded batches, the one being waited for included; at least one is open all the same. Besides
-            these there are at most 256 MiB of fetched clips, two for each thread, and a decoded clip for each thread.
-        max_bad_share: with more bad clips than this share of those tried, and `min_bad` of them, iterating raises.
-        min_bad: see `max_bad_share`.
-    """
-
-    num_threads: int | None = None
-    max_bytes_ahead: int = 2 << 30
-    max_bad_share: float = 0.1
-    min_bad: int = 20
-
-    def __post_init__(self) -> None:
-        """Check every value.
-
-        Raises:
-            ValueError: names the value and what it may be.
-        """
-        if self.num_threads is not None and self.num_threads < 1:
-            raise ValueError(f"num_threads must be 1 or more, or None, not {self.num_threads}")
-        if self.max_bytes_ahead < 1 or self.min_bad < 0:
-            raise ValueError(
-                f"max_bytes_ahead must be 1 or more and min_bad 0 or more, not {self.max_bytes_ahead} and {self.min_bad}"
-            )
-        if not 0.0 <= self.max_bad_share <= 1.0:
-            raise ValueError(f"max_bad_share must lie in [0, 1], not {self.max_bad_share}")
-
-    @property
-    def threads(self) -> int:
-        """How many threads decode."""
-        if self.num_threads is not None:
-            return self.num_threads
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-@dataclass(frozen=True, kw_only=True)
-class BadClip:
-    """A row that could not be handed out.
-
-    Attributes:
-        epoch, step, slot: where it was to be.
-        source, row: which it was.
-        key, part: of its clip.
-        stage: "fetch" (its bytes) or "decode" (its frames or pictures).
-        reason: in words.
-        replaced_by: the spare's row of the same source and bucket; None: the slot stays empty.
-    """
-
-    epoch: int
-    step: int
-    slot: int
-    source: str
-    row: int
-    key: str
-    part: str
-    stage: Stage
-    reason: str
-    replaced_by: int | None
-
-
-@dataclass(kw_only=True)
-class Timing:
-    """Where time went, in seconds, summed over threads; bytes and clips besides.
-
-    Attributes:
-        rows_seconds, fetch_seconds: of the feeder: reading tables, waiting for bytes.
-        decode_seconds: of all decode threads, spares' bytes included.
-        wait_seconds: of the caller, for batches.
-        num_bytes: of the mp4s that were read.
-        num_decoded: clips that gave a sample.
-    """
-
-    rows_seconds: float = 0.0
-    fetch_seconds: float = 0.0
-    decode_seconds: float = 0.0
-    wait_seconds: float = 0.0
-    num_bytes: int = 0
-    num_decoded: int = 0
 
 
 @dataclass(kw_only=True, eq=False)

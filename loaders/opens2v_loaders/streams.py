@@ -21,7 +21,7 @@ except ImportError as error:
 
 import fsspec
 
-from opens2v_loaders.pipeline import LoaderOptions
+from opens2v_loaders.options import LoaderOptions
 from opens2v_loaders.samples import Item, Recipe, absent, videos_of
 
 if TYPE_CHECKING:

@@ -22,11 +22,11 @@ import torch
 import opens2v_data
 from loaders.clips import HEIGHT, WIDTH, clip_bytes, number_in
 from loaders.rowsource import MASK_BOX, FakeCatalog
-from opens2v_data.errors import MissingPieceError, NotAVideoError, QueryError
+from opens2v_data.errors import MissingPieceError, NotAVideoError, QueryError, TooManyBadClipsError
 from opens2v_loaders import frame_range, read_frames, rng_of
 from opens2v_loaders.batch import Batch
 from opens2v_loaders.loader import ClipLoader
-from opens2v_loaders.pipeline import LoaderOptions, TooManyBadClipsError
+from opens2v_loaders.options import LoaderOptions
 from opens2v_loaders.plan import Accounts, Reserve
 from opens2v_loaders.sampling import ClipSpec
 from opens2v_loaders.subjects import SubjectSpec
