@@ -11,7 +11,18 @@
 --
 -- `opens2v info --schema` prints every column with its unit and the meaning of null.
 
-CREATE VIEW clips AS SELECT * FROM read_parquet('{clips}');
+-- Derived: the span that a clip trains on (face_cut, else cut, else the file; half-open), its length, and the picture after the crop.
+CREATE VIEW clips AS
+SELECT
+    *,
+    coalesce(face_cut_start, cut_start, 0) AS span_start,
+    coalesce(face_cut_end, cut_end, num_frames) AS span_end,
+    coalesce(face_cut_end, cut_end, num_frames) - coalesce(face_cut_start, cut_start, 0) AS span_frames,
+    (coalesce(face_cut_end, cut_end, num_frames) - coalesce(face_cut_start, cut_start, 0)) / nullif(fps, 0) AS duration_seconds,
+    coalesce(crop_x1 - crop_x0, width) AS crop_width,
+    coalesce(crop_y1 - crop_y0, height) AS crop_height,
+    coalesce(crop_x1 - crop_x0, width) / nullif(coalesce(crop_y1 - crop_y0, height), 0) AS aspect_ratio
+FROM read_parquet('{clips}');
 CREATE VIEW captions AS SELECT * FROM read_parquet('{captions}');
 CREATE VIEW classes AS SELECT * FROM read_parquet('{classes}');
 CREATE VIEW class_index AS SELECT * FROM read_parquet('{class_index}');

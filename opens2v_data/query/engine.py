@@ -1,4 +1,8 @@
-"""DuckDB over a catalog: which rows a condition names, and those rows' columns. The only module that touches duckdb."""
+"""DuckDB over a catalog: one connection, views made when they are named, and the rows that a condition names.
+
+Beside the columns of its table, `clips` has some that lie elsewhere (`JOINED`): a statement that names one gets a `clips` of its
+own that joins it, so that others do not pay.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +10,9 @@ import os
 import re
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -17,7 +22,9 @@ import duckdb
 import numpy as np
 
 from opens2v_data.catalog.ranges import PROTOCOL, TableFileSystem
+from opens2v_data.catalog.schemas import TABLES
 from opens2v_data.errors import CatalogDamagedError, QueryError
+from opens2v_data.query.hints import explain
 from opens2v_data.sqlfiles import sql_text
 
 if TYPE_CHECKING:
@@ -42,6 +49,26 @@ FETCH_ROWS = 8_192
 _SIZES = """row_id,
     coalesce(crop_x1 - crop_x0, width, 0)::INTEGER AS width, coalesce(crop_y1 - crop_y0, height, 0)::INTEGER AS height,
     coalesce(face_cut_end - face_cut_start, cut_end - cut_start, num_frames, 0)::INTEGER AS num_frames"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Joined:
+    """Columns of `clips` that another table holds.
+
+    Attributes:
+        source: the view that holds them, one row per clip at most.
+        columns: name in `clips` and expression over `source`.
+    """
+
+    source: str
+    columns: Mapping[str, str]
+
+
+JOINED = (
+    Joined(source="captions", columns={"caption": "caption", "caption_alternatives": "alternatives"}),
+    Joined(source="locations", columns={"video_size_bytes": "size_bytes"}),
+)
+"""Not joined where a statement names the source itself, which it then joins as it likes."""
 
 _queries: WeakSet[Query] = WeakSet()
 _inherited: list[object] = []
@@ -75,7 +102,8 @@ class Query:
     def columns(self, config: Config) -> list[tuple[str, str]]:
         """Return the names and SQL types of the columns that a condition on this config can use."""
         sql = f"DESCRIBE {_source(config, 'true')}"
-        rows = self._cursor(sql).execute(sql).fetchall()
+        named = " ".join(name for joined in JOINED for name in joined.columns)
+        rows = self._cursor(f"{sql} -- {named}").execute(sql).fetchall()
         return [(row[0], row[1]) for row in rows if row[0] != "row_id"]
 
     def row_ids(
@@ -181,6 +209,67 @@ class Query:
             self._raise_fault(error)
             raise
 
+    def ask(
+        self, sql: str, values: Sequence[Any] | Mapping[str, Any] = (), *, tables: Mapping[str, pa.Table] | None = None
+    ) -> pa.Table:
+        """Answer a trusted statement.
+
+        Args:
+            sql: one SELECT over the views of `sql/views.sql`; values stand in it as `?`, or as `$name` with a mapping.
+            values: bound to them, never pasted.
+            tables: further tables by the name they have in `sql`.
+
+        Raises:
+            QueryError: it is no SQL, names what is not there, or a value does not fit; the message shows the place.
+            CatalogDamagedError: a table cannot be read.
+            ArchiveError: a server does not give it.
+        """
+        with self.asked(sql, values, tables=tables) as answer:
+            return answer.to_arrow_table()
+
+    @contextmanager
+    def asked(
+        self, sql: str, values: Sequence[Any] | Mapping[str, Any] = (), *, tables: Mapping[str, pa.Table] | None = None
+    ) -> Iterator[duckdb.DuckDBPyRelation]:
+        """Ask as `ask` does, for a relation that is read while the context lasts; errors of reading it are told alike."""
+        try:
+            statements = duckdb.extract_statements(sql)
+            if len(statements) != 1 or statements[0].type not in _READING:
+                found = ", ".join(str(statement.type).rpartition(".")[2] for statement in statements) or "nothing"
+                raise QueryError(f"expected one SELECT, found {found}; opens2v reads its tables and never changes them")
+            cursor = self._cursor(sql, tables)
+            given = dict(values) if isinstance(values, Mapping) else list(values)
+            yield cursor.sql(sql, params=given) if given else cursor.sql(sql)
+        except duckdb.IOException as error:
+            self._raise_fault(error)
+            raise CatalogDamagedError(f"a table of {self.catalog.uri} cannot be read: {_first_lines(error)}") from error
+        except (duckdb.OutOfMemoryException, duckdb.FatalException, duckdb.InternalException):
+            raise
+        except duckdb.Error as error:
+            self._raise_fault(error)
+            raise QueryError(explain(error, sql, names=self.names())) from error
+
+    def names(self) -> list[str]:
+        """Return what a statement can name: columns of clips first, then of other tables, then tables and macros."""
+        found = [name for name, _ in self.columns("regular")]
+        found += [column.name for table in TABLES.values() for column in table.columns]
+        return list(dict.fromkeys([*found, "class_name", *_views()]))
+
+    def table_names(self) -> list[str]:
+        """Return the views and macros of `sql/views.sql`, as a statement can name them."""
+        return list(_views())
+
+    def view_statements(self) -> list[str]:
+        """Return the statements that make all views and macros, in order, with the places of this catalog's tables."""
+        return [_TABLE.sub(self._quoted_place, statement) for statement, _ in _views().values()]
+
+    def table_paths(self) -> list[str]:
+        """Return where the tables that views read lie: files, or addresses below `catalog://`."""
+        return [str(self._place(name) or f"{PROTOCOL}://tables/{file.path}") for name, file in self._files().items()]
+
+    def _files(self) -> Mapping[str, Any]:
+        return self.catalog.manifest.tables
+
     def close(self) -> None:
         """Close the connection; a later question opens another."""
         if self._connection is not None:
@@ -227,14 +316,21 @@ class Query:
         _inherited.append((self._connection, self._tables))
         self._lock, self._connection, self._made = threading.Lock(), None, set()
 
-    def _cursor(self, sql: str) -> duckdb.DuckDBPyConnection:
-        """Return a cursor for one call, with the views that some SQL names."""
+    def _cursor(self, sql: str, tables: Mapping[str, pa.Table] | None = None) -> duckdb.DuckDBPyConnection:
+        """Return a cursor for one call, with the views that some SQL names, and tables of its own."""
         # One cursor per call: a connection shared by threads raises, and a forked one hangs.
+        joined = _joined(sql)
         with self._lock:
             if self._connection is None:
                 self._connection = self._open()
-            self._make_views(self._connection, sql)
-            return self._connection.cursor()
+            self._make_views(self._connection, " ".join([sql, *(one.source for one in joined)]))
+            cursor = self._connection.cursor()
+        if joined:
+            # In the cursor's own schema, where it comes before the one of all.
+            cursor.execute(_wide_clips(joined))
+        for name, table in (tables or {}).items():
+            cursor.register(name, table)
+        return cursor
 
     def _open(self) -> duckdb.DuckDBPyConnection:
         is_remote = any(self._place(table) is None for table in self.catalog.manifest.tables)
@@ -272,6 +368,7 @@ class Query:
         return str(place).replace("'", "''")
 
 
+_READING = frozenset({duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN})
 _TABLE = re.compile(r"\{(\w+)\}")
 _WORD = re.compile(r"\w+")
 
@@ -308,6 +405,20 @@ def _views_for(sql: str) -> list[tuple[str, str]]:
         if name in needed:
             needed |= needs
     return [(name, statement) for name, (statement, _) in views.items() if name in needed]
+
+
+def _joined(sql: str) -> list[Joined]:
+    """Return whose columns some SQL names; as with views, one too many costs a footer and a join, and changes no row."""
+    words = {word.lower() for word in _WORD.findall(sql)}
+    return [joined for joined in JOINED if words & joined.columns.keys() and joined.source not in words]
+
+
+def _wide_clips(joined: Sequence[Joined]) -> str:
+    columns = "".join(
+        f", {one.source}.{expression} AS {name}" for one in joined for name, expression in one.columns.items()
+    )
+    joins = "".join(f" LEFT JOIN memory.main.{one.source} AS {one.source} USING (clip_id)" for one in joined)
+    return f"CREATE TEMP VIEW clips AS SELECT base.*{columns} FROM memory.main.clips AS base{joins}"
 
 
 def _query(catalog: Catalog, threads: int | None, memory_limit: str) -> Query:
