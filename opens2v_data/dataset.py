@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,10 +13,15 @@ from opens2v_data.catalog.catalog import Catalog
 from opens2v_data.errors import ArchiveError, MemberNotFoundError, QueryError
 from opens2v_data.media import Media
 from opens2v_data.query import Config, Query
+from opens2v_data.query.lookup import clip_ids_of
+from opens2v_data.query.saved import open_saved
+from opens2v_data.query.slices import Slice
 from opens2v_data.rows import iter_rows, read_rows
 from opens2v_data.triples import Pair, Triple, VideoRef
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from opens2v_data.archive.cache import ClipCache
 
 
@@ -40,6 +46,76 @@ class OpenS2V:
 
     def __len__(self) -> int:
         return self.catalog.num_rows("clips")
+
+    @property
+    def all(self) -> Slice:
+        """All clips, as a slice."""
+        return Slice(self.query, opened=self)
+
+    def where(self, condition: str, *values: Any) -> Slice:
+        """Return the slice of clips that meet a condition; see `Slice.where`.
+
+        Raises:
+            QueryError: it is not one condition.
+        """
+        return self.all.where(condition, *values)
+
+    def has_subject(self, name: str, **numbers: Any) -> Slice:
+        """Return the slice of clips with such a subject; see `Slice.has_subject`."""
+        return self.all.has_subject(name, **numbers)
+
+    def search(self, text: str) -> Slice:
+        """Return the slice of clips whose caption meets a text query; see `Slice.search`."""
+        return self.all.search(text)
+
+    def slice(self, path: str | os.PathLike[str], *, remap: bool = False) -> Slice:
+        """Open a saved slice, in the order it was saved in.
+
+        Args:
+            path: a file that `Slice.save` or `opens2v slice -o` wrote.
+            remap: it may be of another catalog: clips are then found by part and key, and those not here are left out.
+
+        Raises:
+            QueryError: no saved slice, or another catalog's without `remap`.
+        """
+        return Slice(self.query, open_saved(self.query, path, remap=remap), opened=self)
+
+    def sql(
+        self, statement: str, *values: Any, safe: bool = False, max_rows: int = 10_000, seconds: float = 10.0
+    ) -> pa.Table:
+        """Answer one SELECT over the catalog's views.
+
+        Args:
+            statement: SQL, with `?` for values; `opens2v sql --tables` lists views, columns and macros.
+            values: bound to the marks.
+            safe: the statement is a stranger's: it can read these views and nothing else, for so long and so many rows.
+            max_rows, seconds: with `safe`; more rows are cut off, more time raises.
+
+        Raises:
+            QueryError: no SQL, not one SELECT, or it names what is not there; the message shows the place.
+        """
+        if not safe:
+            return self.query.ask(statement, values)
+        from opens2v_data.query.safe import SafeSql
+
+        if values:
+            raise ValueError("a safe statement takes no values: write them into it")
+        return SafeSql(self.catalog).ask(statement, max_rows=max_rows, seconds=seconds).table
+
+    def get(self, keys: Sequence[str], *, masks: bool = True) -> list[Triple]:
+        """Return clips by key, in the order of the keys.
+
+        Args:
+            keys: `part/clip_key`, or `clip_key` alone where only one part has it.
+            masks: False gives subjects without their masks.
+
+        Raises:
+            QueryError: a key that no clip has, or that several have; the message names up to five.
+        """
+        found = [Triple.from_row(row) for row in self.rows_of(clip_ids_of(self.query, keys))]
+        if masks:
+            return found
+        return [replace(one, subjects=tuple(replace(subject, mask=None) for subject in one.subjects)) for one in found]
 
     def count(self, where: str | None = None, *, config: Config = "regular") -> int:
         """Return how many rows a condition names.

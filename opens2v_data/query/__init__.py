@@ -1,4 +1,12 @@
-"""Ask a catalog: rows by condition, slices, safe SQL. The only package that touches DuckDB."""
+"""Ask a catalog: rows by condition, slices, safe SQL. The only package that touches DuckDB.
+
+    engine      one connection, views made when named, any statement with bound values
+    bound       SQL with values bound to it                 hints     what DuckDB says of a mistake, as a message
+    spec        what a slice is, as values                  answers   what it is asked
+    slices      the slice that users hold                   saved     a slice in a file
+    locating    where clips' bytes lie                      questions the texts of sql/questions
+    safe        a stranger's statement                      sandbox   the same in a process that can be killed
+"""
 
 from __future__ import annotations
 

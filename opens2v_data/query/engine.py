@@ -147,8 +147,19 @@ class Query:
         for rows in self._answer(sql, config, where):
             yield np.fromiter((row[0] for row in rows), np.int64, len(rows))
 
-    def sizes(self, config: Config = "regular", where: str | None = None) -> dict[str, np.ndarray]:
+    def sizes(
+        self,
+        config: Config = "regular",
+        where: str | None = None,
+        *,
+        values: Sequence[Any] = (),
+        tables: Mapping[str, pa.Table] | None = None,
+    ) -> dict[str, np.ndarray]:
         """Return ids and sizes of the rows that a condition names: what a training order is made of.
+
+        Args:
+            config, where: as `row_ids`.
+            values, tables: what `where` holds as `?`, and tables that it names, see `ask`.
 
         Returns:
             `row_id` `(N,) int64`; `width` and `height` `(N,) int32`, pixels after the crop; `num_frames` `(N,) int32` of
@@ -160,7 +171,7 @@ class Query:
         """
         # Without a condition, `_source` gives pairs by their ids alone, which have no sizes.
         sql = f"SELECT {_SIZES} FROM {_source(config, where or 'true')} WHERE {_condition(where)}"
-        with self._asked(sql, config, where) as cursor:
+        with self._asked(sql, config, where, values, tables) as cursor:
             return {name: np.asarray(column) for name, column in cursor.fetchnumpy().items()}
 
     def count(self, config: Config = "regular", where: str | None = None) -> int:
@@ -247,7 +258,24 @@ class Query:
             raise
         except duckdb.Error as error:
             self._raise_fault(error)
-            raise QueryError(explain(error, sql, names=self.names())) from error
+            raise QueryError(explain(self._with_place(error, sql, values, tables), sql, names=self.names())) from error
+
+    def _with_place(
+        self,
+        error: duckdb.Error,
+        sql: str,
+        values: Sequence[Any] | Mapping[str, Any],
+        tables: Mapping[str, pa.Table] | None,
+    ) -> duckdb.Error:
+        """Return the error as `execute` has it: with the place, which relations leave out. Nothing runs: it fails before."""
+        if not isinstance(error, duckdb.BinderException | duckdb.CatalogException):
+            return error
+        try:
+            given = dict(values) if isinstance(values, Mapping) else list(values)
+            self._cursor(sql, tables).execute(f"EXPLAIN\n{sql}", given or None)
+        except duckdb.Error as placed:
+            return placed
+        return error
 
     def names(self) -> list[str]:
         """Return what a statement can name: columns of clips first, then of other tables, then tables and macros."""
@@ -284,14 +312,21 @@ class Query:
                 yield rows
 
     @contextmanager
-    def _asked(self, sql: str, config: Config, where: str | None) -> Iterator[duckdb.DuckDBPyConnection]:
+    def _asked(
+        self,
+        sql: str,
+        config: Config,
+        where: str | None,
+        values: Sequence[Any] = (),
+        tables: Mapping[str, pa.Table] | None = None,
+    ) -> Iterator[duckdb.DuckDBPyConnection]:
         """Ask a question that has `where` in it; it can fail while its answer is fetched, too."""
         try:
             # On its own it must be SQL as well: brackets in it could end those around it, and let it out.
             alone = f"SELECT {where if where and where.strip() else True}"
             if any(len(duckdb.extract_statements(text)) != 1 for text in (alone, sql)):
                 raise QueryError(f"where={where!r} is several SQL statements, expected one condition")
-            yield self._cursor(sql).execute(sql)
+            yield self._cursor(sql, tables).execute(sql, list(values) or None)
         except duckdb.IOException as error:
             self._raise_fault(error)
             raise CatalogDamagedError(f"a table of {self.catalog.uri} cannot be read: {_first_lines(error)}") from error

@@ -1,0 +1,69 @@
+"""Clips by key: from upstream's keys to ids, by the table of their hashes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from opens2v_data.catalog.hashing import key_hashes
+from opens2v_data.errors import QueryError
+
+if TYPE_CHECKING:
+    from opens2v_data.query.engine import Query
+
+_SHOWN = 5
+_SQL = """
+SELECT clip.clip_id, clip.part, clip.clip_key FROM clips AS clip
+WHERE clip.clip_id IN (
+    SELECT clip_id FROM keys WHERE key_hash >= ? AND key_hash <= ? AND key_hash IN (SELECT key_hash FROM wanted_keys)
+)
+ORDER BY clip.clip_id
+"""
+
+
+def clip_ids_of(query: Query, keys: Sequence[str]) -> np.ndarray:
+    """Return the clips of some keys, `(len(keys),) int32`, in their order.
+
+    Args:
+        keys: `part/clip_key`, or `clip_key` alone where only one part has it.
+
+    Raises:
+        QueryError: a key that no clip has, or that several have.
+        TypeError: a text instead of a list of keys.
+    """
+    if isinstance(keys, str):
+        raise TypeError(f"keys must be a list of keys, got the text {keys!r}")
+    if not keys:
+        return np.empty(0, np.int32)
+    # A key holds no slash; what stands before one is the part.
+    bare = [key.rpartition("/")[2] for key in keys]
+    hashes = key_hashes(bare)
+    table = pa.table({"key_hash": pa.array(np.unique(hashes), pa.uint64())})
+    values = (int(hashes.min()), int(hashes.max()))
+    rows = query.ask(_SQL, [str(value) for value in values], tables={"wanted_keys": table}).to_pylist()
+    by_key: dict[str, list[tuple[str, int]]] = {}
+    for row in rows:
+        by_key.setdefault(row["clip_key"], []).append((row["part"], row["clip_id"]))
+    found, unknown, several = [], [], []
+    for key, name in zip(keys, bare, strict=True):
+        part = key[: -len(name) - 1] if len(key) > len(name) else None
+        hits = [clip_id for known, clip_id in by_key.get(name, []) if part is None or known == part]
+        if len(hits) == 1:
+            found.append(hits[0])
+        else:
+            (several if hits else unknown).append(key)
+    if unknown:
+        raise QueryError(
+            f"no clip of {query.catalog.uri} has {len(unknown)} of {len(keys)} keys: {_some(unknown)}; keys are upstream's own, "
+            "with all stage suffixes: `part/clip_key`"
+        )
+    if several:
+        raise QueryError(f"{len(several)} keys stand in several parts: {_some(several)}; write `part/clip_key`")
+    return np.array(found, np.int32)
+
+
+def _some(keys: Sequence[str]) -> str:
+    return ", ".join(map(repr, keys[:_SHOWN])) + (", …" if len(keys) > _SHOWN else "")

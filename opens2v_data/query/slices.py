@@ -1,0 +1,426 @@
+"""A slice: clips by question, lazy and immutable, each step giving another slice.
+
+    cat = opens2v_data.open("./opens2v-5m")
+    s = cat.where("aesthetic > ?", 5.5).has_subject("woman", gme=">0.3").sort("-aesthetic").limit(5000)
+    s.count(), s.facets("part"), s.hist("aesthetic"), s.page(n=50), s.to_arrow(), s.locate(), s.save("women.slice.parquet")
+
+Steps apply in order: a condition after `limit` or `sample` asks the clips that were left. Values are bound, names are
+checked, and nothing is read before an answer is asked for. `sql()` shows the statement, `sql_where()` is the condition for whoever takes one.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal, Self, get_args
+
+import numpy as np
+import pyarrow as pa
+
+from opens2v_data.query import answers
+from opens2v_data.query.bound import Bound, all_of, any_of, bind, comparison, identifier, not_
+from opens2v_data.query.engine import Config, Query
+from opens2v_data.query.locating import locate
+from opens2v_data.query.spec import HASH_RANGE, Sample, Sort, Spec
+
+if TYPE_CHECKING:
+    import os
+
+    from opens2v_data.query.answers import Histogram, Page
+
+Duplicates = Literal["drop", "only"]
+NEAR_DUPLICATE_SIMILARITY = 0.97
+"""Cosine of GME image vectors. In the published sample the pairs of one frame under two keys have 0.98 and more."""
+
+_SUBJECT_COLUMNS = {"gme": "entry.gme_score", "aes": "entry.aes_score", "area": "entry.box_area", "count": "count(*)"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SubjectQuestion:
+    """A subject that clips are asked for; the numbers as `bound.comparison` takes them.
+
+    Attributes:
+        name: exactly the class name.
+        gme, aes: of the subject's scores.
+        area: of its box, as a share of the picture, 0 to 1.
+        count: how many subjects that meet the others.
+    """
+
+    name: str
+    gme: str | float | None = None
+    aes: str | float | None = None
+    area: str | float | None = None
+    count: str | float | None = None
+
+    def condition(self) -> Bound:
+        """Return it as a condition on clips."""
+        conditions = [Bound(sql="class.name = ?", values=(self.name,))]
+        for key in ("gme", "aes"):
+            if (wanted := getattr(self, key)) is not None:
+                conditions.append(comparison(_SUBJECT_COLUMNS[key], wanted, what=f"{key} of {self.name!r}"))
+        source = "class_index AS entry JOIN classes AS class USING (class_id)"
+        if self.area is not None:
+            # `memory.main`: the clips of all, whatever columns the statement adds to its own.
+            source += " JOIN memory.main.clips AS framed ON framed.clip_id = entry.clip_id"
+            share = "entry.box_area / nullif(framed.crop_width * framed.crop_height, 0)"
+            conditions.append(comparison(share, self.area, what=f"area of {self.name!r}"))
+        where = all_of(conditions)
+        sql, values = f"SELECT entry.clip_id FROM {source} WHERE {where.sql}", where.values
+        if self.count is not None:
+            having = comparison("count(*)", self.count, what=f"count of {self.name!r}")
+            sql, values = f"{sql} GROUP BY entry.clip_id HAVING {having.sql}", (*values, *having.values)
+        return Bound(sql=f"clip_id IN ({sql})", values=values)
+
+
+class Slice:
+    """Clips of a catalog. Immutable; made by `OpenS2V.where` and its like, or from another slice.
+
+    Attributes:
+        query: of the catalog.
+        spec: which clips.
+        opened: what it was made from, which reads rows and bytes; None where only tables are asked.
+    """
+
+    def __init__(self, query: Query, spec: Spec | None = None, *, opened: Any = None) -> None:
+        self.query = query
+        self.spec = spec or Spec()
+        self.opened = opened
+
+    def __repr__(self) -> str:
+        return f"Slice({self.sql_where()!r})"
+
+    # -- steps: which clips
+
+    def where(self, condition: str, *values: Any) -> Self:
+        """Keep the clips that meet a condition.
+
+        Args:
+            condition: SQL over the columns of clips, with `?` for values.
+            values: bound to the marks, in order.
+
+        Raises:
+            QueryError: it is not one condition.
+            ValueError, TypeError: marks and values do not match.
+        """
+        return self._also(bind(condition, values, names=self._names))
+
+    def has_subject(
+        self,
+        name: str,
+        *,
+        gme: str | float | None = None,
+        aes: str | float | None = None,
+        area: str | float | None = None,
+        count: str | float | None = None,
+    ) -> Self:
+        """Keep the clips with a subject of that class; see `SubjectQuestion` for the numbers (`gme=">0.3"`).
+
+        Raises:
+            ValueError: a number that is no comparison.
+        """
+        return self._also(SubjectQuestion(name=name, gme=gme, aes=aes, area=area, count=count).condition())
+
+    def lacks_subject(
+        self,
+        name: str,
+        *,
+        gme: str | float | None = None,
+        aes: str | float | None = None,
+        area: str | float | None = None,
+    ) -> Self:
+        """Keep the clips without any subject of that class that meets the numbers."""
+        return self._also(not_(SubjectQuestion(name=name, gme=gme, aes=aes, area=area).condition()))
+
+    def search(self, text: str) -> Self:
+        """Keep the clips whose caption meets a text query: words, `"a phrase"`, AND, OR, NOT.
+
+        With the index of `opens2v search-index` some milliseconds; without it every caption is read (5 s at 5 M clips).
+
+        Raises:
+            QueryError: no query; the message shows the place.
+        """
+        from opens2v_data.search import CaptionSearch, scan_condition
+
+        if (index := CaptionSearch.find(self.query.catalog)) is not None:
+            return self.with_ids(index.ids(text))
+        sql, values = scan_condition(text)
+        return self._also(Bound(sql=sql, values=tuple(values)))
+
+    def with_ids(self, clip_ids: Sequence[int] | np.ndarray | pa.Array) -> Self:
+        """Keep the clips of some ids."""
+        table = pa.table({"clip_id": pa.array(np.asarray(clip_ids, np.int32), pa.int32())})
+        name = f"ids_{uuid.uuid4().hex}"
+        return self._also(Bound(sql=f"clip_id IN (SELECT clip_id FROM {name})", tables={name: table}))
+
+    def near_duplicates(self, mode: Duplicates = "drop", *, similarity: float = NEAR_DUPLICATE_SIMILARITY) -> Self:
+        """Keep one of clips that show the same thing, or only those there is more than one of.
+
+        Two clips are near duplicates where a cross-video pair of theirs has at least that image similarity: one of their
+        subjects looks the same. Other clips are never compared.
+
+        Args:
+            mode: "drop" leaves out a clip where an earlier one of the slice is its near duplicate; "only" keeps all that have
+                one in the slice.
+            similarity: cosine, see `NEAR_DUPLICATE_SIMILARITY`.
+
+        Raises:
+            ValueError: another mode, or a similarity outside [-1, 1].
+        """
+        if mode not in get_args(Duplicates):
+            raise ValueError(f"mode must be one of {', '.join(get_args(Duplicates))}, got {mode!r}")
+        if not -1 <= similarity <= 1:
+            raise ValueError(f"similarity is a cosine in [-1, 1], got {similarity}")
+        ids = self.spec.ids()
+        alike = "SELECT {} AS clip_id, {} AS other FROM pair_links WHERE image_similarity >= ? AND clip_id <> partner_clip_id"
+        if mode == "drop":
+            links, values = alike.format("greatest(clip_id, partner_clip_id)", "least(clip_id, partner_clip_id)"), 1
+        else:
+            one = alike.format("clip_id", "partner_clip_id")
+            links, values = f"{one} UNION ALL {alike.format('partner_clip_id', 'clip_id')}", 2
+        found = Bound(
+            sql=f"clip_id IN (SELECT clip_id FROM ({links}) WHERE other IN ({ids.sql}))",
+            values=(*[float(similarity)] * values, *ids.values),
+            tables=ids.tables,
+        )
+        return self._also(not_(found) if mode == "drop" else found)
+
+    def split(
+        self, name: str, fractions: Mapping[str, float] | None = None, *, seed: int = 0, by: str = "cluster"
+    ) -> Self:
+        """Keep one of several splits that share no clip, the same on every machine and for every other condition.
+
+        Args:
+            name: which.
+            fractions: of all, by name, in order; they add up to 1 at most. By default train 0.9 and val 0.1.
+            seed: another one splits differently.
+            by: "cluster" keeps clips of one source video together, so that cross-video partners never stand in two splits;
+                "clip" does not.
+
+        Raises:
+            ValueError: no such split, or fractions that are none.
+        """
+        shares = {"train": 0.9, "val": 0.1} if fractions is None else dict(fractions)
+        if name not in shares:
+            raise ValueError(f"expected one of {', '.join(shares)}, got {name!r}")
+        if any(not 0 <= share <= 1 for share in shares.values()) or sum(shares.values()) > 1 + 1e-9:
+            raise ValueError(f"fractions must lie in [0, 1] and add up to 1 at most, got {shares}")
+        if by not in ("cluster", "clip"):
+            raise ValueError(f"by must be cluster or clip, got {by!r}")
+        names = list(shares)
+        ends = np.cumsum([0.0, *shares.values()])
+        at = names.index(name)
+        low, high = (min(round(float(end) * HASH_RANGE), HASH_RANGE) for end in (ends[at], ends[at + 1]))
+        key = "cluster_id" if by == "cluster" else "concat(part, '/', clip_key)"
+        # The bounds as texts: they need not fit a 64-bit integer.
+        drawn = f"md5_number_lower(concat(?, '/', {key}))::UHUGEINT"
+        sql = f"{drawn} >= ?::UHUGEINT AND {drawn} < ?::UHUGEINT"
+        return self._also(Bound(sql=sql, values=(str(seed), str(low), str(seed), str(high))))
+
+    def __and__(self, other: Slice) -> Slice:
+        """Return the clips of both."""
+        return self._also(self._other(other))
+
+    def __or__(self, other: Slice) -> Slice:
+        """Return the clips of either, in this one's order."""
+        union = any_of([self.spec.membership(), self._other(other)])
+        return self._with(replace(self.spec, conditions=(union,), sample=None, limit=None))
+
+    def __sub__(self, other: Slice) -> Slice:
+        """Return the clips that are not in the other."""
+        return self._also(not_(self._other(other)))
+
+    def __invert__(self) -> Slice:
+        """Return all other clips of the catalog."""
+        return self._with(Spec(conditions=(not_(self.spec.membership()),)))
+
+    # -- steps: order and number
+
+    def sort(self, *columns: str) -> Self:
+        """Sort by columns, `-` before a name for descending; null comes last. Another `sort` replaces this one.
+
+        Raises:
+            QueryError: no such column.
+        """
+        order = []
+        for column in columns:
+            name = column.removeprefix("-")
+            identifier(name, self._names)
+            order.append(Sort(column=name, is_descending=column.startswith("-")))
+        spec = self.spec if not self.spec.is_cut else self.spec.also(Bound(sql="true"))
+        return self._with(replace(spec, order=tuple(order)))
+
+    def limit(self, num_clips: int) -> Self:
+        """Keep the first so many in order.
+
+        Raises:
+            ValueError: below 0.
+        """
+        if num_clips < 0:
+            raise ValueError(f"limit must be 0 or more, got {num_clips}")
+        known = self.spec.limit
+        return self._with(replace(self.spec, limit=num_clips if known is None else min(known, num_clips)))
+
+    def sample(self, num_clips: int, *, by: str | None = None, seed: int = 0) -> Self:
+        """Keep so many by chance, the same for a seed on every machine; see `spec.Sample`.
+
+        Raises:
+            ValueError: below 0.
+            QueryError: no such column.
+        """
+        if num_clips < 0:
+            raise ValueError(f"expected a number of clips of 0 or more, got {num_clips}")
+        if by is not None:
+            identifier(by, self._names)
+        spec = self.spec.also(Bound(sql="true")) if self.spec.is_cut else self.spec
+        return self._with(replace(spec, sample=Sample(num_clips=num_clips, by=by, seed=int(seed))))
+
+    def subjects(self, condition: str, *values: Any) -> Self:
+        """Show only the subjects that meet a condition over the columns of subjects; the clips stay.
+
+        Raises:
+            QueryError: it is not one condition.
+        """
+        return self._with(replace(self.spec, trims=(*self.spec.trims, bind(condition, values))))
+
+    # -- answers
+
+    def count(self) -> int:
+        """Return how many clips."""
+        return answers.count(self)
+
+    __len__ = count
+
+    def ids(self) -> np.ndarray:
+        """Return the clips' ids in order, `(N,) int32`."""
+        return answers.ids(self)
+
+    def page(self, *, after: str | None = None, n: int = 50, columns: Sequence[str] | None = None) -> Page:
+        """Return the next clips in order, by what the last page ended with and not by a count, so that every page costs alike.
+
+        Args:
+            after: `Page.after` of the page before; None: the first page.
+            n: clips at most.
+            columns: of clips; by default all of its table.
+
+        Raises:
+            QueryError: no such column, or `after` is of another order.
+        """
+        return answers.page(self, after=after, n=n, columns=columns)
+
+    def facets(self, column: str, *, limit: int = 50) -> pa.Table:
+        """Return the values of a column by how many clips have them: `value`, `num_clips`, the most frequent first.
+
+        Of a list column, such as `subject_tags`, each entry counts. Null is a value.
+        """
+        return answers.facets(self, column, limit=limit)
+
+    def hist(self, column: str, *, bins: int = 30, lo: float | None = None, hi: float | None = None) -> Histogram:
+        """Return how a column's numbers lie, see `answers.Histogram`."""
+        return self.hists([column], bins=bins, lo=lo, hi=hi)[column]
+
+    def hists(
+        self, columns: Sequence[str], *, bins: int = 30, lo: float | None = None, hi: float | None = None
+    ) -> dict[str, Histogram]:
+        """Return how the numbers of several columns lie, in one reading of them."""
+        return answers.histograms(self, columns, bins=bins, lo=lo, hi=hi)
+
+    def to_arrow(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """Return columns of the clips, in order; by default all of the table clips.
+
+        Raises:
+            QueryError: no such column.
+        """
+        return answers.to_arrow(self, columns)
+
+    def to_polars(self, columns: Sequence[str] | None = None) -> Any:
+        """Return the same as a polars DataFrame that shares Arrow's memory."""
+        return answers.polars().from_arrow(self.to_arrow(columns))
+
+    def subject_table(self) -> pa.Table:
+        """Return the clips' subjects, those that `subjects` leaves, by clip and object id: the columns of view subjects."""
+        return answers.subject_table(self)
+
+    def locate(self) -> pa.Table:
+        """Return where the clips' bytes lie, see `locating.locate`; clips without bytes are absent."""
+        return locate(self.query, self.ids())
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the ids in order, with catalog and SQL, to a file that `OpenS2V.slice` opens; see `saved`."""
+        from opens2v_data.query.saved import save
+
+        save(self, path)
+
+    def sql(self) -> str:
+        """Return the statement that gives its clips in order, values written out."""
+        return f"SELECT clip_id FROM clips WHERE {self.sql_where()} ORDER BY {self.spec.order_by}"
+
+    def sql_where(self) -> str:
+        """Return the condition that its clips alone meet, values written out: for `load_dataset(where=…)`."""
+        return self.spec.membership().literal()
+
+    # -- as a source of rows, for loaders
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the catalog; which rows are taken is known from their ids."""
+        return self.query.catalog.digest
+
+    def row_sizes(self, where: str | None = None, *, config: Config = "regular") -> dict[str, np.ndarray]:
+        """Return ids and sizes of the slice's rows, see `Query.sizes`; of pairs, those with both clips in the slice."""
+        mine = self.spec.membership()
+        conditions = [mine]
+        if config == "nexus-cross":
+            ids = self.spec.ids()
+            conditions = [
+                Bound(sql=f"{side} IN ({ids.sql})", values=ids.values, tables=ids.tables)
+                for side in ("clip_id", "partner_clip_id")
+            ]
+        if where is not None and where.strip():
+            conditions.append(bind(where, ()))
+        whole = all_of(conditions)
+        return self.query.sizes(config, whole.sql, values=whole.values, tables=whole.tables)
+
+    def triples(self, *, limit: int | None = None) -> Iterator[Any]:
+        """Give its triples in order, with the subjects that `subjects` leaves.
+
+        Raises:
+            ValueError: the slice was made without an opened catalog.
+        """
+        chosen = self if limit is None else self.limit(limit)
+        return answers.triples(chosen, self._reader())
+
+    def __getattr__(self, name: str) -> Any:
+        # What a loader asks of an opened catalog besides: bytes and rows by id, which are the same for every slice.
+        if name in ("rows_of", "read_bytes", "read_videos", "read_file"):
+            return getattr(self._reader(), name)
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def _reader(self) -> Any:
+        opened = self.__dict__.get("opened")
+        if opened is None:
+            raise ValueError("expected a slice of an opened catalog: make it with opens2v_data.open(root).where(…)")
+        return opened
+
+    # -- inside
+
+    @cached_property
+    def _names(self) -> tuple[str, ...]:
+        return tuple(name for name, _ in self.query.columns("regular"))
+
+    def _other(self, other: Slice) -> Bound:
+        if not isinstance(other, Slice):
+            raise TypeError(f"expected a slice, got {type(other).__name__}")
+        if other.query.catalog.digest != self.query.catalog.digest:
+            raise ValueError(
+                f"the slices are of two catalogs, with digests {self.query.catalog.digest[:12]} and "
+                f"{other.query.catalog.digest[:12]}: save one and open it with the other's catalog, `slice(path, remap=True)`"
+            )
+        return other.spec.membership()
+
+    def _also(self, condition: Bound) -> Self:
+        return self._with(self.spec.also(condition))
+
+    def _with(self, spec: Spec) -> Self:
+        return type(self)(self.query, spec, opened=self.opened)
