@@ -22,8 +22,8 @@ from opens2v_data.release.records import MaskRecord
 ZSTD_LEVEL = 1
 """Level 3 saves 2% for 35-70% more CPU (INGEST.md)."""
 
-CELL_BYTES = 512 << 20
-"""A blob file holds the blobs of the records that start in a stretch of this many bytes of one JSON file, some 150 MB of blobs.
+CELL_BYTES = 256 << 20
+"""A blob file holds the blobs of the records that start in a stretch of this many bytes of one JSON file, some 70 MB of blobs.
 The stretches follow from the JSON file alone, so that blob files are the same for any units of work; the default unit is one
 stretch, and its blob file is taken over as it is."""
 

@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="do the I-th of N shares (0 ≤ I < N); a run without --shard, or the last share, puts all together",
     )
     parser.add_argument(
-        "--unit-mb", type=positive, default=512, metavar="MB", help="JSON per unit of work (default: 512)"
+        "--unit-mb", type=positive, default=256, metavar="MB", help="JSON per unit of work (default: 256)"
     )
     parser.add_argument("--force", action="store_true", help="make it anew though nothing changed")
     add_output_arguments(parser, with_json="print what came of it as JSON")
