@@ -34,10 +34,12 @@ if TYPE_CHECKING:
     from opens2v_loaders.rows import PlanRows, plan_rows
     from opens2v_loaders.sampling import ClipSpec, Fit, frame_range, rng_of
     from opens2v_loaders.saving import SavedRow, save_row
+    from opens2v_loaders.scenes import background_plate
     from opens2v_loaders.sheets import PairItem, TripleItem, ViewItem, contact_sheet
     from opens2v_loaders.streams import DecodedRows, decode_clips
     from opens2v_loaders.subjects import SubjectSpec
     from opens2v_loaders.torch_dataset import ClipDataset
+    from opens2v_loaders.trainers import TrainerLoader, gather_states
 
 _MODULES = {
     "batch": ("Batch", "PaddedPictures", "Pictures"),
@@ -61,6 +63,8 @@ _MODULES = {
     "masks": ("decode_counts", "decode_rle", "encode_rle", "mask_bbox", "mask_iou", "region_clusters", "rle_area"),
     "outlines": ("draw_outlines",),
     "saving": ("SavedRow", "save_row"),
+    "scenes": ("background_plate",),
+    "trainers": ("TrainerLoader", "gather_states"),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 
@@ -94,11 +98,13 @@ __all__ = [
     "Skip",
     "SubjectSpec",
     "Timing",
+    "TrainerLoader",
     "TripleItem",
     "VideoInfo",
     "ViewItem",
     "annotated_frame",
     "assign_buckets",
+    "background_plate",
     "contact_sheet",
     "cut_out",
     "decode",
@@ -108,6 +114,7 @@ __all__ = [
     "draw_outlines",
     "encode_rle",
     "frame_range",
+    "gather_states",
     "mask_bbox",
     "mask_iou",
     "plan_rows",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -38,10 +38,10 @@ class Pictures:
 
     Attributes:
         images: `(S, 3, H, W) uint8 in [0, 255], RGB`.
-        boxes_xyxy: `(S, 4) int32`, half-open pixels of the cropped annotated frame; zeros for views.
+        boxes_xyxy: `(S, 4) int32`, half-open pixels of the cropped annotated frame; zeros for views and scenes.
         offsets: `(B + 1,) int64`, on the CPU.
         names: S class names.
-        object_ids: `(S,) int64`, on the CPU; -1 where a view shows no subject of the clip.
+        object_ids: `(S,) int64`, on the CPU; -1 for scenes, and where a view shows no subject of the clip.
     """
 
     images: torch.Tensor
@@ -55,6 +55,14 @@ class Pictures:
 
     def __repr__(self) -> str:
         return f"Pictures(images=uint8{list(self.images.shape)}, offsets={self.offsets.tolist()})"
+
+    def to(self, device: str | torch.device, *, non_blocking: bool = False) -> Pictures:
+        """Return the same with images and boxes on a device; what is on the CPU by its description stays there."""
+        return replace(
+            self,
+            images=self.images.to(device, non_blocking=non_blocking),
+            boxes_xyxy=self.boxes_xyxy.to(device, non_blocking=non_blocking),
+        )
 
     def to_padded(self, max_subjects: int) -> PaddedPictures:
         """Return the first `max_subjects` pictures of each clip, with empty places where a clip has fewer.
@@ -98,6 +106,8 @@ class Batch:
         subjects: cut-outs of the clips' subjects.
         partners: of "nexus-cross" rows, the cut-out of the same subject in the other clip, one at most.
         views: of "nexus-gpt" rows, GPT-Image-1's views.
+        foregrounds: the whole annotated frame, brought to the frames' size as they are; with `SubjectSpec(scene=True)`.
+        backgrounds: the background plates, likewise; none of clips that the release has no plate for.
     """
 
     epoch: int
@@ -116,6 +126,8 @@ class Batch:
     subjects: Pictures
     partners: Pictures
     views: Pictures
+    foregrounds: Pictures
+    backgrounds: Pictures
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -125,6 +137,14 @@ class Batch:
             f"Batch(epoch={self.epoch}, step={self.step}, bucket={self.bucket!r}, videos=uint8{list(self.videos.shape)} "
             f"on {self.videos.device}, {len(self.subjects)} subjects)"
         )
+
+    def to(self, device: str | torch.device, *, non_blocking: bool = False) -> Batch:
+        """Return the same with videos and pictures on a device, as frameworks ask for it; numbers stay on the CPU."""
+        pictures = {
+            name: getattr(self, name).to(device, non_blocking=non_blocking)
+            for name in ("subjects", "partners", "views", "foregrounds", "backgrounds")
+        }
+        return replace(self, videos=self.videos.to(device, non_blocking=non_blocking), **pictures)
 
 
 def collate(
@@ -148,8 +168,10 @@ def collate(
     frame_indices = np.array([sample.frame_indices for sample in samples], np.int64).reshape(len(samples), num_frames)
     times = [sample.pts_seconds for sample in samples]
 
-    def pictures(name: str) -> Pictures:
-        return _ragged([getattr(sample, name) for sample in samples], picture_size, videos.device)
+    def pictures(name: str, size: tuple[int, int] = picture_size) -> Pictures:
+        return _ragged([getattr(sample, name) for sample in samples], size, videos.device)
+
+    frame_size = (int(videos.shape[-2]), int(videos.shape[-1]))
 
     return Batch(
         epoch=epoch,
@@ -168,6 +190,8 @@ def collate(
         subjects=pictures("subjects"),
         partners=pictures("partners"),
         views=pictures("views"),
+        foregrounds=pictures("foregrounds", frame_size),
+        backgrounds=pictures("backgrounds", frame_size),
     )
 
 

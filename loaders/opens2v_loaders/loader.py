@@ -27,6 +27,7 @@ try:
 except ImportError as error:
     raise MissingExtraError(package="torch", extra="torch", needed_for="batches of tensors") from error
 
+from opens2v_loaders.decoding import checked_device
 from opens2v_loaders.ledger import Ledger
 from opens2v_loaders.options import LoaderOptions, OnBad
 from opens2v_loaders.outcomes import BadClip, Timing
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from opens2v_loaders.rows import Ids
     from opens2v_loaders.samples import RowSource
     from opens2v_loaders.torch_dataset import ClipDataset
+    from opens2v_loaders.trainers import TrainerLoader
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +82,8 @@ class Ranks:
 class ClipLoader:
     """One rank's batches of a slice, decoded by threads of this process.
 
-    On a GPU (not run on a GPU yet) clips are decoded to its memory and the batch is made there.
+    On a GPU (not run on a GPU yet) the batch is made in its memory: by NVDEC in place, else through a ring of pinned host
+    buffers, on streams of the loader's own; see `destination` and `ring`.
 
     Attributes:
         plan: the order.
@@ -120,7 +123,7 @@ class ClipLoader:
             seed: of the order and of what is random in a sample.
             mix: weight of each config, see `samples.SOURCES`: exact quotas in each batch; None: "regular" alone.
             buckets: what the clips of a batch have in common, see `buckets`.
-            subjects: which subjects, and how, see `subjects.SubjectSpec`; None: no pictures of subjects, partners or views.
+            subjects: which subjects, and how, see `subjects.SubjectSpec`; None: no pictures but the frames.
             on_bad: a clip that cannot be read or decoded is replaced by a spare of its bucket and source ("replace"), left out
                 ("skip": that batch is smaller), or raised. The first two are logged and in `bad_clips`.
             device: where `Batch.videos` are wanted.
@@ -142,7 +145,7 @@ class ClipLoader:
                 f"expected a rank below a number of ranks that divides batch_size {batch_size}, "
                 f"found {ranks.rank} of {ranks.world}"
             )
-        self.clip, self.subjects, self.device = clip, subjects, torch.device(device)
+        self.clip, self.subjects, self.device = clip, subjects, checked_device(device)
         self.options = options or LoaderOptions()
         self.rank, self.world_size, self._rows = ranks.rank, ranks.world, catalog
         self._on_bad: OnBad = on_bad
@@ -261,6 +264,12 @@ class ClipLoader:
 
         return ClipDataset(self._rows, self.plan, self._recipe)
 
+    def for_trainer(self) -> TrainerLoader:
+        """Return what frameworks take that keep a loader's state themselves; see `trainers.TrainerLoader`."""
+        from opens2v_loaders.trainers import TrainerLoader
+
+        return TrainerLoader(self)
+
     def close(self) -> None:
         """End the latest iterator and wait for its threads.
 
@@ -307,7 +316,7 @@ class _Batches:
     def __init__(self, loader: ClipLoader, pipeline: Pipeline) -> None:
         self._loader, self._pipeline = loader, pipeline
         self.is_over = False
-        pipeline.belongs_to(self)
+        pipeline.start(self)
 
     def __iter__(self) -> _Batches:
         return self
@@ -317,19 +326,18 @@ class _Batches:
             raise StopIteration
         try:
             batch = self._pipeline.take()
-        except BaseException:
+            if batch is not None and not self.is_over:
+                self._loader.step = batch.step + 1
+                return batch
+        except BaseException:  # Ctrl-C between taking a batch and counting it, too: it comes again
             self.is_over = True
             self._pipeline.close()
             raise
-        if self.is_over:  # closed meanwhile, by another thread
-            raise StopIteration
-        if batch is None:
+        if not self.is_over:  # else it was closed meanwhile, by another thread
             self.is_over = True
             self._pipeline.close()
             self._loader._next_epoch()
-            raise StopIteration
-        self._loader.step = batch.step + 1
-        return batch
+        raise StopIteration
 
 
 class _Spareless(EpochPlan):

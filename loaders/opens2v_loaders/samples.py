@@ -20,13 +20,15 @@ from opens2v_loaders.container import probe
 from opens2v_loaders.cutouts import annotated_frame
 from opens2v_loaders.decoding import decode
 from opens2v_loaders.sampling import frame_range, rng_of
+from opens2v_loaders.scenes import background_plate, fitted
 from opens2v_loaders.subjects import Picture, choose, letterbox, subject_picture
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from opens2v_data.triples import Clip, VideoRef
-    from opens2v_loaders.sampling import ClipSpec
+    from opens2v_loaders.ring import HostRing
+    from opens2v_loaders.sampling import ClipSpec, Fit
     from opens2v_loaders.subjects import SubjectSpec
 
 SOURCES = ("regular", "nexus-cross", "nexus-gpt")
@@ -58,7 +60,7 @@ class RowSource(Protocol):
         ...
 
     def read_file(self, path: str) -> bytes:
-        """Return a view's file."""
+        """Return a view's or a plate's file."""
         ...
 
 
@@ -101,6 +103,7 @@ class Sample:
         frame_indices: `(T,) int64`, frames of the file.
         pts_seconds: `(T,) float64`.
         subjects, partners, views: pictures; `partners` has one at most.
+        foregrounds, backgrounds: the annotated frame and the background plate, one at most each.
     """
 
     item: Item
@@ -109,6 +112,8 @@ class Sample:
     subjects: tuple[Picture, ...]
     partners: tuple[Picture, ...]
     views: tuple[Picture, ...]
+    foregrounds: tuple[Picture, ...]
+    backgrounds: tuple[Picture, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,30 +146,32 @@ class Recipe:
         epoch: int,
         out: torch.Tensor,
         read_file: Callable[[str], bytes],
+        ring: HostRing | None = None,
     ) -> Sample:
         """Decode a row.
 
         Args:
             videos: mp4s of `item.clips`.
             out: `self.shape` `uint8` on `self.device`, written to.
+            ring: see `decoding.decode`.
 
         Raises:
             DecodeError: a video does not give what is wanted (a subclass says why).
-            ArchiveError: a view cannot be read.
+            ArchiveError: a view or a plate cannot be read.
         """
         clip = item.triple.clip
         full = () if self.subjects is None or clip.ann_frame_idx is None else (clip.ann_frame_idx,)
         frames_rng = rng_of(self.seed, epoch, item.row, "frames")
         indices = self.clip.frame_indices(frame_range(clip), rng=frames_rng)
         try:
-            frame = self._decode_into(out, item, videos[0], indices, full, epoch)
+            frame = self._decode_into(out, item, videos[0], indices, full, epoch, ring)
         except FrameIndexError:
             # Recorded ranges can reach past a file's end. To count the frames beforehand would open every file twice.
             frames_rng = rng_of(self.seed, epoch, item.row, "frames")
             num_frames = len(probe(videos[0]).pts)
             indices = self.clip.frame_indices(frame_range(clip, num_frames=num_frames), rng=frames_rng)
-            frame = self._decode_into(out, item, videos[0], indices, full, epoch)
-        pts_seconds, annotated = frame
+            frame = self._decode_into(out, item, videos[0], indices, full, epoch, ring)
+        pts_seconds, annotated, fit = frame
         subjects: list[Picture] = []
         if self.subjects is not None and annotated is not None:
             height, width = annotated.shape[:2]
@@ -179,25 +186,40 @@ class Recipe:
             subjects=tuple(subjects),
             partners=tuple(self._partners(item, videos)),
             views=tuple(self._views(item, read_file)),
+            foregrounds=tuple(self._foregrounds(annotated, fit)),
+            backgrounds=tuple(self._backgrounds(clip, fit, read_file)),
         )
 
     def _decode_into(
-        self, out: torch.Tensor, item: Item, data: bytes, indices: np.ndarray, full: tuple[int, ...], epoch: int
-    ) -> tuple[torch.Tensor, np.ndarray | None]:
-        """Write the frames; return their times and the cropped annotated frame, `(H, W, 3) uint8`."""
+        self,
+        out: torch.Tensor,
+        item: Item,
+        data: bytes,
+        indices: np.ndarray,
+        full: tuple[int, ...],
+        epoch: int,
+        ring: HostRing | None,
+    ) -> tuple[torch.Tensor, np.ndarray | None, Fit]:
+        """Write the frames; return their times, the cropped annotated frame, `(H, W, 3) uint8`, and how they came to size."""
         clip = item.triple.clip
         height, width = _cropped_size(clip, data)
         fit = self.clip.fit(height, width, rng=rng_of(self.seed, epoch, item.row, "crop"))
         found = decode(
-            data, indices=indices.tolist(), crop_xyxy=clip.crop_xyxy, size=fit.resize, full=full, device=self.device
+            data,
+            indices=indices.tolist(),
+            crop_xyxy=clip.crop_xyxy,
+            size=fit.resize,
+            window_xyxy=fit.box_xyxy,
+            full=full,
+            device=self.device,
+            out=out,
+            ring=ring,
         )
-        left, top, right, bottom = fit.box_xyxy
-        out.copy_(found.frames[..., top:bottom, left:right])
         if not full:
-            return found.pts_seconds, None
+            return found.pts_seconds, None, fit
         x0, y0, x1, y1 = found.crop_xyxy
         whole = found.full[full[0]][:, y0:y1, x0:x1]
-        return found.pts_seconds, whole.permute(1, 2, 0).cpu().numpy()
+        return found.pts_seconds, whole.permute(1, 2, 0).cpu().numpy(), fit
 
     def _partners(self, item: Item, videos: Sequence[bytes]) -> Iterator[Picture]:
         if item.pair is None or self.subjects is None or (subject := item.pair.right_subject) is None:
@@ -218,6 +240,22 @@ class Recipe:
                 raise DecodeError(f"view {view.path} is no picture that Pillow reads: {error}") from error
             object_id = -1 if view.object_id is None else view.object_id
             yield Picture(rgb=rgb, box_xyxy=(0, 0, 0, 0), name=view.class_name, object_id=object_id)
+
+    def _foregrounds(self, annotated: np.ndarray | None, fit: Fit) -> Iterator[Picture]:
+        if self.subjects is not None and self.subjects.scene and annotated is not None:
+            yield _scene("foreground", fitted(annotated, fit))
+
+    def _backgrounds(self, clip: Clip, fit: Fit, read_file: Callable[[str], bytes]) -> Iterator[Picture]:
+        if self.subjects is None or not self.subjects.scene or clip.background_path is None:
+            return
+        try:
+            yield _scene("background", fitted(background_plate(read_file(clip.background_path)), fit))
+        except DecodeError as error:
+            raise DecodeError(f"background plate {clip.background_path}: {error}") from error
+
+
+def _scene(name: str, rgb: np.ndarray) -> Picture:
+    return Picture(rgb=rgb, box_xyxy=(0, 0, 0, 0), name=name, object_id=-1)
 
 
 def videos_of(item: Item, read: Callable[[VideoRef | None], bytes]) -> list[bytes]:

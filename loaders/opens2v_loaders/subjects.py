@@ -40,6 +40,7 @@ class SubjectSpec:
         min_aes: LAION aesthetic score of the cut-out, about 0-10.
         min_gme: GME similarity of class name and cut-out.
         region_iou: subjects whose masks overlap so much are one region under several names.
+        scene: also give the whole annotated frame and the background plate, see `scenes`.
     """
 
     policy: Policy = "good"
@@ -49,6 +50,7 @@ class SubjectSpec:
     min_aes: float = 4.5
     min_gme: float = 0.6
     region_iou: float = 0.8
+    scene: bool = False
 
     def __post_init__(self) -> None:
         """Check what later steps would not.
@@ -68,13 +70,13 @@ class SubjectSpec:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Picture:
-    """One picture of a sample: a subject's cut-out, a partner's, or a view.
+    """One picture of a sample: a subject's cut-out, a partner's, a view, or a scene.
 
     Attributes:
         rgb: `(3, H, W) uint8 RGB`.
-        box_xyxy: half-open pixels of the cropped annotated frame that it shows; zeros for a view.
-        name: the subject's class name.
-        object_id: of the clip it is cut out of; -1 for a view of no subject.
+        box_xyxy: half-open pixels of the cropped annotated frame that it shows; zeros for a view or a scene.
+        name: the subject's class name; "foreground" or "background" for a scene.
+        object_id: of the clip it is cut out of; -1 for a scene or a view of no subject.
     """
 
     rgb: np.ndarray

@@ -10,8 +10,11 @@ from torch.utils.data import Dataset
 from opens2v_loaders.samples import Item, videos_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from opens2v_loaders.plan import Plan
     from opens2v_loaders.samples import Recipe, RowSource
+    from opens2v_loaders.subjects import Picture
 
 
 class ClipDataset(Dataset[dict[str, Any]]):
@@ -39,8 +42,8 @@ class ClipDataset(Dataset[dict[str, Any]]):
         """Return one sample.
 
         Returns:
-            `video` `(T, 3, H, W) uint8`, `caption`, `key`, `part`, `source`, `row`, `frame_indices` `(T,) int64`, and `subjects`,
-            `(N, 3, H, W) uint8`, N as many as there are.
+            `video` `(T, 3, H, W) uint8`, `caption`, `key`, `part`, `source`, `row`, `frame_indices` `(T,) int64`, and pictures,
+            `(N, 3, H, W) uint8`, N as many as there are: `subjects`, `partners`, `views`, `foregrounds`, `backgrounds`.
 
         Raises:
             IndexError: no such element.
@@ -55,8 +58,8 @@ class ClipDataset(Dataset[dict[str, Any]]):
         video = torch.empty(self._recipe.shape, dtype=torch.uint8, device=self._recipe.device)
         videos = videos_of(item, self._rows.read_bytes)
         sample = self._recipe.make(item, videos, epoch=self.epoch, out=video, read_file=self._rows.read_file)
-        pictures = [torch.from_numpy(picture.rgb) for picture in sample.subjects]
         size = self._recipe.subjects.size if self._recipe.subjects else (0, 0)
+        frame_size = (int(video.shape[-2]), int(video.shape[-1]))
         clip = item.triple.clip
         return {
             "video": video,
@@ -66,5 +69,15 @@ class ClipDataset(Dataset[dict[str, Any]]):
             "source": source,
             "row": row,
             "frame_indices": torch.from_numpy(sample.frame_indices),
-            "subjects": torch.stack(pictures) if pictures else torch.empty((0, 3, *size), dtype=torch.uint8),
+            "subjects": _stacked(sample.subjects, size),
+            "partners": _stacked(sample.partners, size),
+            "views": _stacked(sample.views, size),
+            "foregrounds": _stacked(sample.foregrounds, frame_size),
+            "backgrounds": _stacked(sample.backgrounds, frame_size),
         }
+
+
+def _stacked(pictures: Sequence[Picture], size: tuple[int, int]) -> torch.Tensor:
+    if not pictures:
+        return torch.empty((0, 3, *size), dtype=torch.uint8)
+    return torch.stack([torch.from_numpy(picture.rgb) for picture in pictures])
