@@ -287,6 +287,17 @@ class Query:
         """Return the views and macros of `sql/views.sql`, as a statement can name them."""
         return list(_views())
 
+    def describe(self, name: str) -> tuple[str, list[tuple[str, str]]]:
+        """Return "view" or "macro" for a name of `table_names`, and its columns with types; of a macro, its parameters."""
+        statement, _ = _views()[name]
+        if "MACRO" in statement.split("(")[0].upper():
+            inside = statement[statement.index("(") + 1 : statement.index(") AS")]
+            return "macro", [(parameter.strip(), "") for parameter in inside.split(",")]
+        if name == "clips":
+            return "view", self.columns("regular")
+        sql = f"DESCRIBE SELECT * FROM {name}"
+        return "view", [(row[0], row[1]) for row in self._cursor(sql).execute(sql).fetchall()]
+
     def view_statements(self) -> list[str]:
         """Return the statements that make all views and macros, in order, with the places of this catalog's tables."""
         return [_TABLE.sub(self._quoted_place, statement) for statement, _ in _views().values()]

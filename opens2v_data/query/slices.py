@@ -5,7 +5,8 @@
     s.count(), s.facets("part"), s.hist("aesthetic"), s.page(n=50), s.to_arrow(), s.locate(), s.save("women.slice.parquet")
 
 Steps apply in order: a condition after `limit` or `sample` asks the clips that were left. Values are bound, names are
-checked, and nothing is read before an answer is asked for. `sql()` shows the statement, `sql_where()` is the condition for whoever takes one.
+checked, and nothing is read before an answer is asked for. `sql()` shows the statement; `sql_where()` is the condition, for
+whoever takes a text.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     import os
 
     from opens2v_data.query.answers import Histogram, Page
+    from opens2v_data.query.saved import SavedSlice
 
 Duplicates = Literal["drop", "only"]
 NEAR_DUPLICATE_SIMILARITY = 0.97
@@ -346,11 +348,11 @@ class Slice:
         """Return where the clips' bytes lie, see `locating.locate`; clips without bytes are absent."""
         return locate(self.query, self.ids())
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: str | os.PathLike[str]) -> SavedSlice:
         """Write the ids in order, with catalog and SQL, to a file that `OpenS2V.slice` opens; see `saved`."""
         from opens2v_data.query.saved import save
 
-        save(self, path)
+        return save(self, path)
 
     def sql(self) -> str:
         """Return the statement that gives its clips in order, values written out."""
