@@ -84,6 +84,23 @@ class CaptionSearch:
             raise QueryError(state.note)
         return cls(state.folder, info)
 
+    @classmethod
+    def find(cls, catalog: Catalog, *, folder: Path | None = None) -> CaptionSearch | None:
+        """Open the index of a catalog, or return None where a scan has to do: none was built, or tantivy is not installed.
+
+        `index_state` says which. An index that is stale is no reason to scan in silence:
+
+        Raises:
+            QueryError: the index is stale; the message has the command that builds it anew.
+            CatalogError: its files are damaged.
+        """
+        state, info = _look(catalog, folder)
+        if state.kind in ("absent", "no-extra"):
+            return None
+        if state.folder is None or info is None:
+            raise QueryError(state.note)
+        return cls(state.folder, info)
+
     def __repr__(self) -> str:
         return f"CaptionSearch({str(self.folder)!r}, num_captions={self.num_captions})"
 

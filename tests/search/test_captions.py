@@ -177,7 +177,7 @@ def test_the_sample_is_found_by_its_own_words(sample_catalog: Path, tmp_path: Pa
 
 
 def test_without_an_index_the_command_that_builds_it_is_told(fresh: Catalog) -> None:
-    assert index_state(fresh).kind == "absent"
+    assert index_state(fresh).kind == "absent" and CaptionSearch.find(fresh) is None
     with pytest.raises(QueryError, match=rf"has no caption index; build it with: opens2v search-index {fresh.uri}"):
         CaptionSearch.open(fresh)
 
@@ -186,7 +186,7 @@ def test_without_tantivy_the_extra_is_told(fresh: Catalog, monkeypatch: pytest.M
     monkeypatch.setitem(sys.modules, "tantivy", None)
     monkeypatch.delitem(sys.modules, "opens2v_data.search.engine", raising=False)
     monkeypatch.setattr(asking, "find_spec", lambda name: None)
-    assert index_state(fresh).kind == "no-extra"
+    assert index_state(fresh).kind == "no-extra" and CaptionSearch.find(fresh) is None
     for call in (build_index, CaptionSearch.open):
         with pytest.raises(MissingExtraError, match=re.escape('pip install "opens2v-data[search]"')):
             call(fresh)
@@ -196,10 +196,12 @@ def test_an_index_of_another_catalog_is_refused_and_replaced(fresh: Catalog, sam
     build_index(fresh)
     changed = with_captions(sample_catalog, fresh.root, ["only this"])
     assert index_state(changed).kind == "stale"
-    with pytest.raises(QueryError, match=rf"found that of {fresh.digest}; build it anew: opens2v search-index"):
-        CaptionSearch.open(changed)
+    for opens in (CaptionSearch.open, CaptionSearch.find):
+        with pytest.raises(QueryError, match=rf"found that of {fresh.digest}; build it anew: opens2v search-index"):
+            opens(changed)
     assert not build_index(changed).was_complete
-    assert CaptionSearch.open(changed).ids("this").tolist() == [0]
+    found = CaptionSearch.find(changed)
+    assert found is not None and found.ids("this").tolist() == [0]
     assert len(list((changed.root / "search").iterdir())) == 2
 
 
