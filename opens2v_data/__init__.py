@@ -29,6 +29,7 @@ def open(
     *,
     release: str | os.PathLike[str] | None = None,
     cache: ClipCache | None = None,
+    category: str | os.PathLike[str] | None = None,
 ) -> OpenS2V:
     """Open a catalog.
 
@@ -37,6 +38,7 @@ def open(
             OPENS2V_CATALOG, `./opens2v-5m`, or the one set by `opens2v use`, in this order.
         release: folder or address of the release, for bytes; by default OPENS2V_RELEASE, else where the catalog was made from.
         cache: keeps clips that come from a server (`opens2v_data.archive.cache.ClipCache`); None: none.
+        category: file with a definition of the column `category`; by default `sql/category.sql`, which says what one must give.
 
     Raises:
         CatalogNotFoundError: there is none; the message says what to run.
@@ -44,7 +46,7 @@ def open(
     from opens2v_data.catalog.catalog import Catalog
     from opens2v_data.dataset import OpenS2V
 
-    return OpenS2V(Catalog.open(root), release=release, cache=cache)
+    return OpenS2V(Catalog.open(root), release=release, cache=cache, category=category)
 
 
 def __getattr__(name: str) -> Any:

@@ -35,10 +35,15 @@ class OpenS2V:
     """
 
     def __init__(
-        self, catalog: Catalog, *, release: str | os.PathLike[str] | None = None, cache: ClipCache | None = None
+        self,
+        catalog: Catalog,
+        *,
+        release: str | os.PathLike[str] | None = None,
+        cache: ClipCache | None = None,
+        category: str | os.PathLike[str] | None = None,
     ) -> None:
         self.catalog = catalog
-        self.query = Query(catalog)
+        self.query = Query(catalog, category=None if category is None else os.fspath(category))
         self.media = Media(catalog, release=release, cache=cache)
 
     def __repr__(self) -> str:

@@ -16,3 +16,9 @@ def sql_folder() -> Path:
 def sql_text(name: str) -> str:
     """Return one text, for example `rows/clips`."""
     return (sql_folder() / f"{name}.sql").read_text(encoding="utf-8")
+
+
+@cache
+def sql_names(folder: str) -> tuple[str, ...]:
+    """Return the texts of a folder in order of name, for example `questions/parts`."""
+    return tuple(f"{folder}/{path.stem}" for path in sorted((sql_folder() / folder).glob("*.sql")))

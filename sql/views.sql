@@ -8,6 +8,9 @@
 -- members      one row per video file of the release              locations  which bytes are a clip's file
 -- backgrounds  one row per plate                                  masks      where a clip's mask blob lies
 -- class_index  subjects by class                                  keys       clips by hash of the key
+-- class_kinds  human, animal, food, … of each class               clip_categories  one row per clip: what it shows
+--
+-- sized_subjects, triples and pair_sides join these; macros.sql has the arithmetic, quality/ what is wrong with rows.
 --
 -- `opens2v info --schema` prints every column with its unit and the meaning of null.
 
@@ -31,6 +34,10 @@ CREATE VIEW locations AS SELECT * FROM read_parquet('{locations}');
 CREATE VIEW backgrounds AS SELECT * FROM read_parquet('{backgrounds}');
 CREATE VIEW masks AS SELECT * FROM read_parquet('{masks}');
 CREATE VIEW keys AS SELECT * FROM read_parquet('{keys}');
+
+-- Worked out once by sql/category.sql, or by a definition of the user's own.
+CREATE VIEW class_kinds AS SELECT * FROM read_parquet('{class_kinds}');
+CREATE VIEW clip_categories AS SELECT * FROM read_parquet('{clip_categories}');
 
 CREATE VIEW subjects AS
 SELECT subject.*, class.name AS class_name
@@ -71,3 +78,40 @@ CREATE MACRO has_subject(clip, wanted, min_gme := NULL) AS clip IN (
 
 -- has_tag(tags, 'park'): one of upstream's word tags is this; tags is background_tags, subject_tags or object_tags.
 CREATE MACRO has_tag(tags, wanted) AS list_contains(tags, wanted);
+
+-- Subjects with the area of their box: box_area in pixels², area_ratio of the cropped frame; null: no box, or no frame size.
+CREATE VIEW sized_subjects AS
+SELECT
+    subject.*,
+    clip.crop_width,
+    clip.crop_height,
+    box_area(x1, y1, x2, y2) AS box_area,
+    area_ratio(x1, y1, x2, y2, crop_width, crop_height) AS area_ratio
+FROM subjects AS subject
+JOIN clips AS clip USING (clip_id);
+
+-- One row per subject-text-video triple: all columns of sized_subjects, its clip's scores and span, and its text.
+CREATE VIEW triples AS
+SELECT
+    clip.clip_key, clip.part, clip.cluster_id, clip.fps, clip.span_start, clip.span_end, clip.duration_seconds, clip.tech,
+    clip.motion, clip.aesthetic, clip.ann_frame_idx, text.caption, subject.*
+FROM sized_subjects AS subject
+JOIN clips AS clip USING (clip_id)
+LEFT JOIN captions AS text USING (clip_id);
+
+-- Pairs with both sides: keys, scores and the boxes of the two subjects; the partner's with partner_ before them.
+-- Null: the clip is not in this catalog, or the pair names no subject. Ask it for some pair_id, or it joins all tables.
+CREATE VIEW pair_sides AS
+SELECT
+    pair.*,
+    clip.clip_key, clip.part, clip.cluster_id, clip.aesthetic, clip.motion,
+    subject.x1, subject.y1, subject.x2, subject.y2, subject.gme_score, subject.aes_score,
+    partner.clip_key AS partner_clip_key, partner.part AS partner_part, partner.cluster_id AS partner_cluster_id,
+    partner.aesthetic AS partner_aesthetic, partner.motion AS partner_motion,
+    other.x1 AS partner_x1, other.y1 AS partner_y1, other.x2 AS partner_x2, other.y2 AS partner_y2,
+    other.gme_score AS partner_gme_score, other.aes_score AS partner_aes_score
+FROM pairs AS pair
+LEFT JOIN clips AS clip ON clip.clip_id = pair.clip_id
+LEFT JOIN clips AS partner ON partner.clip_id = pair.partner_clip_id
+LEFT JOIN subjects AS subject ON subject.clip_id = pair.clip_id AND subject.object_id = pair.object_id
+LEFT JOIN subjects AS other ON other.clip_id = pair.partner_clip_id AND other.object_id = pair.partner_object_id;

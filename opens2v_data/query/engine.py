@@ -10,8 +10,8 @@ import os
 import re
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -24,8 +24,9 @@ import numpy as np
 from opens2v_data.catalog.ranges import PROTOCOL, TableFileSystem
 from opens2v_data.catalog.schemas import TABLES
 from opens2v_data.errors import CatalogDamagedError, QueryError
+from opens2v_data.query.derived import Definition, category_tables, known_tables
 from opens2v_data.query.hints import explain
-from opens2v_data.sqlfiles import sql_text
+from opens2v_data.sqlfiles import sql_names, sql_text
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -57,16 +58,20 @@ class Joined:
 
     Attributes:
         source: the view that holds them, one row per clip at most.
-        columns: name in `clips` and expression over `source`.
+        columns: by name in `clips`: the column of `source`, and its SQL type.
     """
 
     source: str
-    columns: Mapping[str, str]
+    columns: Mapping[str, tuple[str, str]]
 
 
 JOINED = (
-    Joined(source="captions", columns={"caption": "caption", "caption_alternatives": "alternatives"}),
-    Joined(source="locations", columns={"video_size_bytes": "size_bytes"}),
+    Joined(
+        source="captions",
+        columns={"caption": ("caption", "VARCHAR"), "caption_alternatives": ("alternatives", "VARCHAR[]")},
+    ),
+    Joined(source="locations", columns={"video_size_bytes": ("size_bytes", "BIGINT")}),
+    Joined(source="clip_categories", columns={"category": ("category", "VARCHAR"), "kinds": ("kinds", "VARCHAR[]")}),
 )
 """Not joined where a statement names the source itself, which it then joins as it likes."""
 
@@ -81,10 +86,21 @@ class Query:
         catalog: what to ask.
         threads: for DuckDB; by default all cores, at most `MAX_THREADS`, or `REMOTE_THREADS` where tables lie on a server.
         memory_limit: for DuckDB, as it spells it.
+        category: file with a definition of categories, see `derived`; None: `sql/category.sql`.
     """
 
-    def __init__(self, catalog: Catalog, *, threads: int | None = None, memory_limit: str = MEMORY_LIMIT) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        *,
+        threads: int | None = None,
+        memory_limit: str = MEMORY_LIMIT,
+        category: str | None = None,
+    ) -> None:
         self.catalog = catalog
+        self.category = category
+        self._derived: dict[str, Path] = {}
+        self._building = threading.RLock()
         self._threads = threads
         self._memory_limit = memory_limit
         self._lock = threading.Lock()
@@ -92,19 +108,21 @@ class Query:
         self._connection: duckdb.DuckDBPyConnection | None = None
         self._tables: TableFileSystem | None = None
         self._made: set[str] = set()
+        self._is_plain = False
 
     def __repr__(self) -> str:
         return f"Query({self.catalog!r})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _query, (self.catalog, self._threads, self._memory_limit)
+        return _query, (self.catalog, self._threads, self._memory_limit, self.category)
 
     def columns(self, config: Config) -> list[tuple[str, str]]:
         """Return the names and SQL types of the columns that a condition on this config can use."""
         sql = f"DESCRIBE {_source(config, 'true')}"
-        named = " ".join(name for joined in JOINED for name in joined.columns)
-        rows = self._cursor(f"{sql} -- {named}").execute(sql).fetchall()
-        return [(row[0], row[1]) for row in rows if row[0] != "row_id"]
+        rows = self._cursor(sql).execute(sql).fetchall()
+        # Not asked for: that would open, or work out, the tables that hold them.
+        joined = [(name, type_) for one in JOINED for name, (_, type_) in one.columns.items()]
+        return [*((row[0], row[1]) for row in rows if row[0] != "row_id"), *joined]
 
     def row_ids(
         self,
@@ -299,12 +317,25 @@ class Query:
         return "view", [(row[0], row[1]) for row in self._cursor(sql).execute(sql).fetchall()]
 
     def view_statements(self) -> list[str]:
-        """Return the statements that make all views and macros, in order, with the places of this catalog's tables."""
-        return [_TABLE.sub(self._quoted_place, statement) for statement, _ in _views().values()]
+        """Return the statements that make the views and macros, in order, with the places of this catalog's tables.
+
+        Those of categories are among them once these were worked out.
+        """
+        self.find_categories()
+        made: list[str] = []
+        left_out: set[str] = set()
+        for name, (statement, needs) in _views().items():
+            if not self._derived and (name in _DERIVED or needs & left_out):
+                left_out.add(name)
+            else:
+                made.append(_TABLE.sub(self._quoted_place, statement))
+        return made
 
     def table_paths(self) -> list[str]:
         """Return where the tables that views read lie: files, or addresses below `catalog://`."""
-        return [str(self._place(name) or f"{PROTOCOL}://tables/{file.path}") for name, file in self._files().items()]
+        self.find_categories()
+        known = [str(self._place(name) or f"{PROTOCOL}://tables/{file.path}") for name, file in self._files().items()]
+        return [*known, *map(str, self._derived.values())]
 
     def _files(self) -> Mapping[str, Any]:
         return self.catalog.manifest.tables
@@ -361,11 +392,16 @@ class Query:
         # The parent may have held the lock, and its connection's threads are not here: to use it hangs, to destroy it crashes.
         _inherited.append((self._connection, self._tables))
         self._lock, self._connection, self._made = threading.Lock(), None, set()
+        self._building = threading.RLock()
 
     def _cursor(self, sql: str, tables: Mapping[str, pa.Table] | None = None) -> duckdb.DuckDBPyConnection:
         """Return a cursor for one call, with the views that some SQL names, and tables of its own."""
         # One cursor per call: a connection shared by threads raises, and a forked one hangs.
-        joined = _joined(sql)
+        joined = [] if self._is_plain else joined_in(sql)
+        if not self._derived and _DERIVED & {
+            name for name, _ in _views_for(" ".join([sql, *(one.source for one in joined)]))
+        }:
+            self.build_categories()
         with self._lock:
             if self._connection is None:
                 self._connection = self._open()
@@ -373,10 +409,35 @@ class Query:
             cursor = self._connection.cursor()
         if joined:
             # In the cursor's own schema, where it comes before the one of all.
-            cursor.execute(_wide_clips(joined))
+            cursor.execute(wide_clips(joined))
         for name, table in (tables or {}).items():
             cursor.register(name, table)
         return cursor
+
+    def find_categories(self) -> bool:
+        """Return whether the categories of clips were worked out before, by this definition."""
+        if not self._derived and not self._is_plain:
+            self._derived = known_tables(self.catalog, Definition.load(self.category)) or {}
+        return bool(self._derived)
+
+    def build_categories(self, progress: Callable[[int, int], None] | None = None) -> None:
+        """Work out the categories of clips, unless that was done before; the first statement that names them does it too.
+
+        Args:
+            progress: called with clips done and clips in all.
+
+        Raises:
+            QueryError: the definition does not give what it must.
+        """
+        with self._building:
+            if not self._derived:
+                definition = Definition.load(self.category)
+                # By a connection of its own, without views of what is being made.
+                with closing(Query(self.catalog, threads=self._threads, memory_limit=self._memory_limit)) as plain:
+                    plain._derived = dict.fromkeys(_DERIVED, Path())
+                    plain._made = set(_DERIVED)
+                    plain._is_plain = True
+                    self._derived = category_tables(self.catalog, definition, plain.ask, progress=progress)
 
     def _open(self) -> duckdb.DuckDBPyConnection:
         is_remote = any(self._place(table) is None for table in self.catalog.manifest.tables)
@@ -409,11 +470,14 @@ class Query:
                 self._made.add(name)
 
     def _quoted_place(self, match: re.Match[str]) -> str:
+        if match[1] in _DERIVED:
+            return str(self._derived[match[1]]).replace("'", "''")
         file = self.catalog.manifest.tables[match[1]]
         place = self.catalog.local_path(file.path) or f"{PROTOCOL}://tables/{file.path}"
         return str(place).replace("'", "''")
 
 
+_DERIVED = frozenset({"class_kinds", "clip_categories"})
 _READING = frozenset({duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN})
 _TABLE = re.compile(r"\{(\w+)\}")
 _WORD = re.compile(r"\w+")
@@ -421,8 +485,8 @@ _WORD = re.compile(r"\w+")
 
 @cache
 def _views() -> dict[str, tuple[str, frozenset[str]]]:
-    """Return the statements of `sql/views.sql` by what they make, in order, each with the names of those it needs."""
-    text = _without_comments(sql_text("views"))
+    """Return the statements of macros, views and quality in `sql/` by what they make, in order, each with those it needs."""
+    text = _without_comments("\n".join(map(sql_text, ("macros", "views", *sql_names("quality")))))
     statements = {
         statement.split(maxsplit=3)[2].partition("(")[0]: statement
         for statement in text.split(";")
@@ -453,22 +517,22 @@ def _views_for(sql: str) -> list[tuple[str, str]]:
     return [(name, statement) for name, (statement, _) in views.items() if name in needed]
 
 
-def _joined(sql: str) -> list[Joined]:
+def joined_in(sql: str) -> list[Joined]:
     """Return whose columns some SQL names; as with views, one too many costs a footer and a join, and changes no row."""
     words = {word.lower() for word in _WORD.findall(sql)}
     return [joined for joined in JOINED if words & joined.columns.keys() and joined.source not in words]
 
 
-def _wide_clips(joined: Sequence[Joined]) -> str:
+def wide_clips(joined: Sequence[Joined]) -> str:
     columns = "".join(
-        f", {one.source}.{expression} AS {name}" for one in joined for name, expression in one.columns.items()
+        f", {one.source}.{column} AS {name}" for one in joined for name, (column, _) in one.columns.items()
     )
     joins = "".join(f" LEFT JOIN memory.main.{one.source} AS {one.source} USING (clip_id)" for one in joined)
     return f"CREATE TEMP VIEW clips AS SELECT base.*{columns} FROM memory.main.clips AS base{joins}"
 
 
-def _query(catalog: Catalog, threads: int | None, memory_limit: str) -> Query:
-    return Query(catalog, threads=threads, memory_limit=memory_limit)
+def _query(catalog: Catalog, threads: int | None, memory_limit: str, category: str | None) -> Query:
+    return Query(catalog, threads=threads, memory_limit=memory_limit, category=category)
 
 
 def _source(config: Config, where: str | None) -> str:
