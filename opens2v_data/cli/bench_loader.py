@@ -9,9 +9,11 @@ import sys
 import time
 from typing import Any
 
+from opens2v_data.cli.choosing import where_of
 from opens2v_data.cli.output import (
     add_catalog_argument,
     add_output_arguments,
+    add_slice_argument,
     note,
     positive,
     print_json,
@@ -34,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--where", metavar="SQL", help="a condition over the columns of clips; `opens2v info --schema` lists them"
     )
+    add_slice_argument(parser)
     parser.add_argument(
         "--release",
         metavar="PATH",
@@ -68,9 +71,10 @@ def run(arguments: argparse.Namespace) -> int:
     # Bad clips are told at the end.
     logging.getLogger("opens2v_loaders").addHandler(logging.NullHandler())
     begun, cpu_begun = time.perf_counter(), time.process_time()
+    dataset = opens2v_data.open(arguments.catalog, release=arguments.release)
     loader = ClipLoader(
-        opens2v_data.open(arguments.catalog, release=arguments.release),
-        where=arguments.where,
+        dataset,
+        where=where_of(dataset, arguments),
         clip=ClipSpec(num_frames=arguments.frames, stride=arguments.stride, size=(height, width)),
         batch_size=arguments.batch_size,
         seed=arguments.seed,

@@ -87,12 +87,16 @@ def chosen(dataset: OpenS2V, arguments: argparse.Namespace) -> Slice:
     return s
 
 
-def where_of(dataset: OpenS2V, arguments: argparse.Namespace) -> str | None:
-    """Return the condition of commands that take --where and --slice alone, as one text."""
-    if getattr(arguments, "from_slice", None) is None:
+def where_of(dataset: OpenS2V, arguments: argparse.Namespace, *, config: str = "regular") -> str | None:
+    """Return the condition that --where and --slice make together, as one text; of pairs, both clips are in the slice."""
+    if arguments.from_slice is None:
         return arguments.where
-    among = dataset.slice(arguments.from_slice)
-    return (among if arguments.where is None else among.where(arguments.where)).sql_where()
+    ids = dataset.slice(arguments.from_slice).spec.ids().literal()
+    sides = ("clip_id", "partner_clip_id") if config == "nexus-cross" else ("clip_id",)
+    conditions = [f"{side} IN ({ids})" for side in sides]
+    if arguments.where is not None:
+        conditions.append(f"({arguments.where}\n)")
+    return " AND ".join(conditions)
 
 
 def parse_subject(text: str) -> tuple[str, dict[str, Any]]:

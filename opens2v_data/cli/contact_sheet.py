@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from opens2v_data.cli.choosing import where_of
 from opens2v_data.cli.output import add_catalog_argument, add_output_arguments, add_row_arguments, note
 
 NAME = "contact-sheet"
@@ -47,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     items: list[Any] = [
         TripleItem(triple=triple, video_bytes=read(triple.clip))
-        for triple in dataset.triples(arguments.where, limit=arguments.limit)
+        for triple in dataset.triples(where_of(dataset, arguments), limit=arguments.limit)
     ]
     if not items:
         note("no row fits; `opens2v info` shows what there is")

@@ -6,6 +6,7 @@ import argparse
 from dataclasses import asdict
 from pathlib import Path
 
+from opens2v_data.cli.choosing import where_of
 from opens2v_data.cli.output import (
     add_cache_argument,
     add_catalog_argument,
@@ -66,7 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
         report = fetch_clips(
             dataset,
             folder,
-            arguments.where,
+            where_of(dataset, arguments),
             limit=arguments.limit,
             options=options,
             progress=progress,

@@ -114,6 +114,7 @@ def add_row_arguments(parser: argparse.ArgumentParser, *, limit: int | None) -> 
     parser.add_argument(
         "--where", metavar="SQL", help="a condition over the columns of clips; `opens2v info --schema` lists them"
     )
+    add_slice_argument(parser)
     parser.add_argument(
         "--limit", type=positive, default=limit, metavar="N", help=f"at most N rows (default: {limit or 'all'})"
     )
@@ -121,6 +122,16 @@ def add_row_arguments(parser: argparse.ArgumentParser, *, limit: int | None) -> 
         "--release",
         metavar="PATH",
         help="where the release lies now, a folder or hf://…, when not where it was at ingest",
+    )
+
+
+def add_slice_argument(parser: argparse.ArgumentParser) -> None:
+    """Add --slice."""
+    parser.add_argument(
+        "--slice",
+        metavar="FILE",
+        dest="from_slice",
+        help="among the clips of a slice that `opens2v slice -o FILE` saved",
     )
 
 

@@ -10,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from opens2v_data.cli.choosing import where_of
 from opens2v_data.cli.output import (
     add_cache_argument,
     add_catalog_argument,
@@ -54,9 +55,10 @@ def run(arguments: argparse.Namespace) -> int:
     import opens2v_data
 
     dataset = opens2v_data.open(arguments.catalog, release=arguments.release, cache=open_cache(arguments))
-    rows = dataset.rows(arguments.where, config=arguments.config, limit=arguments.limit)
+    where = where_of(dataset, arguments, config=arguments.config)
+    rows = dataset.rows(where, config=arguments.config, limit=arguments.limit)
     if arguments.save is not None:
-        return _save(dataset, rows, arguments)
+        return _save(dataset, rows, where, arguments)
     count = 0
     for row in rows:
         count += 1
@@ -115,7 +117,7 @@ def _score(value: float | None) -> str:
     return "-" if value is None else f"{value:.4g}"
 
 
-def _save(dataset: Any, rows: Any, arguments: argparse.Namespace) -> int:
+def _save(dataset: Any, rows: Any, where: str | None, arguments: argparse.Namespace) -> int:
     from opens2v_data.errors import MissingExtraError
 
     try:
@@ -126,7 +128,7 @@ def _save(dataset: Any, rows: Any, arguments: argparse.Namespace) -> int:
 
     planned = None
     if not arguments.quiet:
-        planned = dataset.count(arguments.where, config=arguments.config)
+        planned = dataset.count(where, config=arguments.config)
         planned = min(planned, arguments.limit) if arguments.limit else planned
     folder = Path(arguments.save)
     saved = skipped = 0
