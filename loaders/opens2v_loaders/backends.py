@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING, Literal, Protocol
 import torch
 
 from opens2v_data.errors import DecodeError
+from opens2v_loaders.destination import stream_to
 from opens2v_loaders.frames import decoded
 from opens2v_loaders.resize import resize
+from opens2v_loaders.ring import Carrier, HostRing
 from opens2v_loaders.swscale import Converter
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     import numpy as np
 
@@ -63,6 +65,8 @@ class Job:
         size: `(height, width)` they are resized to, pixels; None leaves them.
         scaling: `fast` lets a CPU backend scale before it converts to RGB, see `swscale`.
         device: where the pictures are wanted.
+        window_xyxy: half-open pixels of the resized picture that are kept; None keeps all.
+        ring: carries pictures to the device where they are decoded on the CPU; None: one of its own for each clip.
     """
 
     indices: tuple[int, ...]
@@ -71,6 +75,8 @@ class Job:
     size: tuple[int, int] | None
     scaling: Literal["exact", "fast"]
     device: torch.device
+    window_xyxy: tuple[int, int, int, int] | None = None
+    ring: HostRing | None = None
 
     @property
     def wanted(self) -> list[int]:
@@ -78,10 +84,25 @@ class Job:
         return sorted({*self.indices, *self.full})
 
     @property
-    def out_size(self) -> tuple[int, int]:
-        """`(height, width)` of the pictures that come out."""
+    def scaled_size(self) -> tuple[int, int]:
+        """`(height, width)` that what the box keeps is resized to."""
         x0, y0, x1, y1 = self.box_xyxy
         return self.size or (y1 - y0, x1 - x0)
+
+    @property
+    def out_size(self) -> tuple[int, int]:
+        """`(height, width)` of the pictures that come out."""
+        if self.window_xyxy is None:
+            return self.scaled_size
+        left, top, right, bottom = self.window_xyxy
+        return bottom - top, right - left
+
+    def windowed(self, pictures: torch.Tensor) -> torch.Tensor:
+        """Return what is kept of resized pictures, `(…, h, w)`."""
+        if self.window_xyxy is None:
+            return pictures
+        left, top, right, bottom = self.window_xyxy
+        return pictures[..., top:bottom, left:right]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,11 +134,14 @@ class Target:
         places = [place for place, frame_idx in enumerate(indices) if frame_idx in self._rows]
         if not places:
             return
-        x0, y0, x1, y1 = self.job.box_xyxy
         chosen = pictures if len(places) == len(indices) else pictures[places]
-        small = resize(chosen[..., y0:y1, x0:x1], self.job.out_size)
-        for place, picture in zip(places, small, strict=True):
+        for place, picture in zip(places, self.small(chosen), strict=True):
             self.put_small(indices[place], picture)
+
+    def small(self, pictures: torch.Tensor) -> torch.Tensor:
+        """Return whole pictures, `(N, 3, H, W) uint8 RGB`, cropped, resized and windowed."""
+        x0, y0, x1, y1 = self.job.box_xyxy
+        return self.job.windowed(resize(pictures[..., y0:y1, x0:x1], self.job.scaled_size))
 
     def put_full(self, indices: Sequence[int], pictures: torch.Tensor) -> None:
         """Keep those of the whole pictures that are wanted whole."""
@@ -126,7 +150,7 @@ class Target:
                 self.full[frame_idx] = picture.to(self.job.device, copy=True, memory_format=torch.contiguous_format)
 
     def put_small(self, frame_idx: int, picture: torch.Tensor) -> None:
-        """Take one picture, `(3, h, w) uint8 RGB`, cropped and resized already."""
+        """Take one picture, `(3, h, w) uint8 RGB`, cropped, resized and windowed already."""
         for row in self._rows[frame_idx]:
             self.frames[row].copy_(picture)
 
@@ -156,7 +180,7 @@ class Backend(Protocol):
 class PyAVBackend:
     """PyAV on one CPU thread: exact on every clip tried, and it tells damage that FFmpeg conceals.
 
-    Frames wanted on a GPU are converted and resized here, and copied there.
+    Frames wanted on a GPU are converted and resized here, and carried there by the ring.
     """
 
     name: BackendName = "pyav"
@@ -167,17 +191,41 @@ class PyAVBackend:
 
     def read(self, clip: OpenClip, source: VideoSource, job: Job, target: Target) -> None:
         """Decode, see `frames.decoded`."""
+        if job.device.type == "cpu" and job.ring is None:
+            for frame_idx, small in self._pictures(clip, job, target):
+                target.put_small(frame_idx, small)
+            return
+        ring = job.ring or HostRing(stream_to(job.device), num_buffers=2)
+        with Carrier(ring, [torch.empty((*job.out_size, 3), dtype=torch.uint8)], _placing(target)) as carrier:
+            for frame_idx, small in self._pictures(clip, job, target):
+                carrier.add(frame_idx, [small.permute(1, 2, 0)])
+
+    @staticmethod
+    def _pictures(clip: OpenClip, job: Job, target: Target) -> Iterator[tuple[int, torch.Tensor]]:
+        """Yield small pictures, `(3, h, w)`, valid until the next; those wanted whole are put on the way."""
         converter = Converter()
         is_scaled_first = job.scaling == "fast" and job.size is not None
         for frame_idx, frame in decoded(clip, job.wanted):
-            if is_scaled_first and target.is_wanted_small(frame_idx):
-                small = converter.small_rgb(frame, job.box_xyxy, job.out_size)
-                target.put_small(frame_idx, torch.from_numpy(small).permute(2, 0, 1))
-                if frame_idx not in job.full:
-                    continue
-                target.put_full([frame_idx], _one_picture(converter.rgb(frame)))
-            else:
-                target.put([frame_idx], _one_picture(converter.rgb(frame)))
+            is_wanted_small = target.is_wanted_small(frame_idx)
+            whole: torch.Tensor | None = None
+            if frame_idx in job.full or not is_scaled_first:
+                whole = _one_picture(converter.rgb(frame))
+                target.put_full([frame_idx], whole)
+            if is_wanted_small and is_scaled_first:
+                small = converter.small_rgb(frame, job.box_xyxy, job.scaled_size)
+                yield frame_idx, job.windowed(torch.from_numpy(small).permute(2, 0, 1))
+            elif is_wanted_small and whole is not None:
+                yield frame_idx, target.small(whole)[0]
+
+
+def _placing(target: Target) -> Callable[[list[int], list[torch.Tensor]], None]:
+    """Return what puts small pictures that were carried, `(n, h, w, 3)`, in their places."""
+
+    def place(indices: list[int], planes: list[torch.Tensor]) -> None:
+        for frame_idx, picture in zip(indices, planes[0], strict=True):
+            target.put_small(frame_idx, picture.permute(2, 0, 1))
+
+    return place
 
 
 def _one_picture(rgb: np.ndarray) -> torch.Tensor:

@@ -1,23 +1,25 @@
 """Two ways to frames on a GPU with PyAV: its NVDEC decoder, kept from clip to clip, and decoding here, converting there.
 
     pyav-nvdec     packets ─▶ NVDEC ─▶ NV12 on the GPU ──────────────────────▶ colour ─▶ crop, resize
-    pyav-upload    packets ─▶ CPU decode ─▶ YUV in pinned memory ─▶ one copy ─▶ colour ─▶ crop, resize
+    pyav-upload    packets ─▶ CPU decode ─▶ YUV in a pinned buffer of the ring ─▶ one copy ─▶ colour ─▶ crop, resize
 
 Both end in `colour.rgb_from_yuv`, which gives the CPU's colours, and NVDEC's YUV is the CPU's bit for bit.
 
 **What was run.** The machine this was written on has no GPU: `pyav-upload` was run with the CPU in the GPU's place, where
-it gives what `pyav` gives; the feeding of a kept decoder was run with a software decoder. `pyav-nvdec` and the copies to a
-GPU were **not run on a GPU**.
+it gives what `pyav` gives, through the ring too; the feeding of a kept decoder was run with a software decoder. `pyav-nvdec`
+and the copies to a GPU were **not run on a GPU**.
 
 **Threads and processes.** A kept decoder belongs to one thread. On an H100 one process of 4 threads did not keep NVDEC
-busy, four did (120 clips/s): run several processes for more.
+busy, four did (120 clips/s): run several processes for more. They are the caller's to run: ranks of a loader that share a
+GPU, say. FFmpeg writes on CUDA's default stream, so a picture waits for what else was put there, a training step's kernels
+among it: train on a stream of your own where NVDEC is to keep up.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -30,11 +32,13 @@ from opens2v_loaders import colour
 from opens2v_loaders.annexb import AnnexBPackets
 from opens2v_loaders.backends import BackendName, UnfitError
 from opens2v_loaders.container import FFmpegError
+from opens2v_loaders.destination import stream_to
 from opens2v_loaders.frames import decoded
+from opens2v_loaders.ring import Carrier, HostRing
 from opens2v_loaders.swscale import matrix_and_range
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
 
     from av.video.codeccontext import VideoCodecContext
@@ -67,21 +71,21 @@ class UploadBackend:
         return colour.why_not(pixel_format, codec=clip.codec, width=context.width, height=context.height)
 
     def read(self, clip: OpenClip, source: VideoSource, job: Job, target: Target) -> None:
-        """Decode, see `frames.decoded`; pictures travel 16 at a time."""
+        """Decode, see `frames.decoded`; pictures travel as many together as a buffer of the ring holds."""
         height, width = clip.context.height, clip.context.width
-        with _on(job.device):
-            waiting: _Waiting | None = None
+        ring = job.ring or HostRing(stream_to(job.device), num_buffers=2)
+        with _on(job.device), ExitStack() as stack:
+            now: _Look | None = None
+            carrier: Carrier | None = None
             for frame_idx, frame in decoded(clip, job.wanted):
                 if (why := colour.why_not(frame.format.name, codec=clip.codec, width=width, height=height)) is not None:
                     raise UnfitError(why)
-                look = _Look.of(frame, frame.format.name, clip.codec)
-                if waiting is None or waiting.look != look:
-                    _flush(waiting, target)
-                    waiting = _Waiting.empty(look, _planes(frame), pin=job.device.type == "cuda")
-                if waiting.add(frame_idx, _planes(frame)):
-                    _flush(waiting, target)
-                    waiting = None
-            _flush(waiting, target)
+                look, planes = _Look.of(frame, frame.format.name, clip.codec), _planes(frame)
+                if carrier is None or look != now:
+                    if carrier is not None:
+                        carrier.send()  # a thread holds one buffer at most
+                    carrier, now = stack.enter_context(Carrier(ring, planes, look.converting_to(target))), look
+                carrier.add(frame_idx, planes)
 
 
 class NvdecBackend:
@@ -122,7 +126,7 @@ class NvdecBackend:
                         _flush(waiting, target)
                         waiting = None
                     planes = _planes_on_gpu(frame, pixel_format, job.device)
-                    waiting = waiting or _Waiting.empty(look, planes, pin=False)
+                    waiting = waiting or _Waiting.empty(look, planes)
                     is_full = waiting.add(frame_idx, planes)
                     # The surface goes back to NVDEC with the frame, so the copy out of it must have ended.
                     torch.cuda.current_stream(job.device).synchronize()
@@ -157,21 +161,33 @@ class _Look:
             chroma_is_left=colour.is_chroma_left(codec),
         )
 
+    def converting_to(self, target: Target) -> Callable[[list[int], list[torch.Tensor]], None]:
+        """Return what converts planes, `(n, h, w)` each, where they are, and puts the pictures in their places."""
+
+        def convert(indices: list[int], planes: list[torch.Tensor]) -> None:
+            pictures = colour.rgb_from_yuv(
+                planes,
+                pixel_format=self.pixel_format,
+                matrix=self.matrix,
+                color_range=self.color_range,
+                chroma_is_left=self.chroma_is_left,
+            )
+            target.put(indices, pictures)
+
+        return convert
+
 
 @dataclass(kw_only=True)
 class _Waiting:
-    """Pictures of one look that wait to be converted together; planes `(16, h, w)`, where they were decoded."""
+    """Pictures of one look that wait on the GPU to be converted together; planes `(16, h, w)`."""
 
     look: _Look
     planes: list[torch.Tensor]
     indices: list[int]
 
     @classmethod
-    def empty(cls, look: _Look, like: Sequence[torch.Tensor], *, pin: bool) -> _Waiting:
-        planes = [
-            torch.empty((_PICTURES_AT_ONCE, *plane.shape), dtype=plane.dtype, device=plane.device, pin_memory=pin)
-            for plane in like
-        ]
+    def empty(cls, look: _Look, like: Sequence[torch.Tensor]) -> _Waiting:
+        planes = [plane.new_empty((_PICTURES_AT_ONCE, *plane.shape)) for plane in like]
         return cls(look=look, planes=planes, indices=[])
 
     def add(self, frame_idx: int, planes: Sequence[torch.Tensor]) -> bool:
@@ -183,19 +199,9 @@ class _Waiting:
 
 
 def _flush(waiting: _Waiting | None, target: Target) -> None:
-    """Convert the pictures on the device they are wanted on. Pinned memory is torch's, kept until its copy has ended."""
-    if waiting is None or not waiting.indices:
-        return
-    num_pictures, look = len(waiting.indices), waiting.look
-    planes = [plane[:num_pictures].to(target.job.device, non_blocking=True) for plane in waiting.planes]
-    pictures = colour.rgb_from_yuv(
-        planes,
-        pixel_format=look.pixel_format,
-        matrix=look.matrix,
-        color_range=look.color_range,
-        chroma_is_left=look.chroma_is_left,
-    )
-    target.put(waiting.indices, pictures)
+    if waiting is not None and waiting.indices:
+        planes = [plane[: len(waiting.indices)] for plane in waiting.planes]
+        waiting.look.converting_to(target)(waiting.indices, planes)
 
 
 def _planes(frame: VideoFrame) -> list[torch.Tensor]:

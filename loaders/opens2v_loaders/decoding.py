@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from opens2v_loaders.container import VideoSource
+    from opens2v_loaders.ring import HostRing
 
 _BACKENDS: dict[BackendName, Backend] = {
     backend.name: backend
@@ -105,8 +106,10 @@ def decode(
     full: Iterable[int] = (),
     device: str | torch.device = "cpu",
     resize: Literal["exact", "fast"] = "exact",
+    window_xyxy: tuple[int, int, int, int] | None = None,
     out: torch.Tensor | None = None,
     backend: BackendName | Literal["auto"] = "auto",
+    ring: HostRing | None = None,
 ) -> DecodedClip:
     """Decode frames of a clip, cropped and resized, and whole frames besides, in one pass.
 
@@ -119,9 +122,12 @@ def decode(
         device: where the frames are wanted: `cpu`, `cuda`, `cuda:1`.
         resize: `exact` resizes RGB with antialiasing, as torchvision does. `fast` scales before converting to RGB where
             the CPU does it: 46 dB from `exact`, in less time than decoding every frame takes; a GPU has no need of it.
+        window_xyxy: half-open pixels of the resized picture: what to keep of it. None keeps all.
         out: `(T, 3, H, W) uint8` on that device, to write the frames into; one is made unless given. A buffer that is kept,
             channels last on a CPU, saves 5 to 10% (58 MB of new pages per clip; turning rows into planes).
         backend: who decodes; `auto` takes the best that can.
+        ring: host buffers that carry pictures to the device, shared with other threads; None: two of its own. Where the CPU
+            decodes and a ring is given, pictures may be in `frames` only once the ring's stream has come so far.
 
     Raises:
         NotAVideoError, NoVideoStreamError: see `container.OpenClip`.
@@ -132,7 +138,7 @@ def decode(
             backend asked for fails.
         ValueError: an argument that makes no sense, a device that is not there, a backend that cannot do this job.
     """
-    where = _device(device)
+    where = checked_device(device)
     if resize not in ("exact", "fast"):
         raise ValueError(f"resize must be exact or fast, not {resize!r}")
     if size is not None and (len(size) != 2 or min(size) < 1):
@@ -148,7 +154,10 @@ def decode(
             size=None if size is None else (int(size[0]), int(size[1])),
             scaling=resize,
             device=where,
+            window_xyxy=window_xyxy,
+            ring=ring,
         )
+        _check_window(job)
         clip.table.check((*job.indices, *job.full))
         if clip.context.format is None or not clip.context.format.is_rgb:
             matrix_and_range(clip.context.colorspace, clip.context.color_range, "")
@@ -198,7 +207,12 @@ def _why_not(backend: Backend, clip: OpenClip, job: Job) -> str | None:
     return backend.probe(clip, job)
 
 
-def _device(device: str | torch.device) -> torch.device:
+def checked_device(device: str | torch.device) -> torch.device:
+    """Return a device that is here, with its index.
+
+    Raises:
+        ValueError: neither `cpu` nor `cuda`, or no such GPU.
+    """
     where = torch.device(device)
     if where.type == "cpu":
         return torch.device("cpu")
@@ -213,6 +227,13 @@ def _device(device: str | torch.device) -> torch.device:
     if (where.index or 0) >= torch.cuda.device_count():
         raise ValueError(f"device {str(device)!r} was asked for, and there are {torch.cuda.device_count()} GPUs")
     return torch.device("cuda", torch.cuda.current_device() if where.index is None else where.index)
+
+
+def _check_window(job: Job) -> None:
+    height, width = job.scaled_size
+    left, top, right, bottom = job.window_xyxy or (0, 0, width, height)
+    if not (0 <= left < right <= width and 0 <= top < bottom <= height):
+        raise ValueError(f"window_xyxy must lie in the resized picture of {width}x{height}, not {job.window_xyxy}")
 
 
 def _made_out(job: Job) -> torch.Tensor:

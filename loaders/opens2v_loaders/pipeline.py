@@ -1,54 +1,66 @@
 """How do batches get made ahead of the training step? Bytes are fetched, and clips decoded, by threads of one process.
 
-    feeder thread     plan ─▶ rows ─▶ bytes, in order ─▶ jobs ─┐       no more batches open than the budget has room for
+    feeder thread     `Feed`: rows with bytes, in order ─▶ jobs ┐      no more batches open than the budget has room for
     decode threads    job ─▶ frames, into the batch's tensor ◀─┘
     settling          the oldest batch first: its bad clips get spares, which go to the front of the jobs
-    caller            takes the oldest batch once it is settled
+    caller            takes the oldest batch once it is settled, and there (`destination`)
 
 A batch's memory is one tensor, made when it is opened and written by the decode threads, each clip in its place. So
 nothing is stacked, and what is open is known beforehand.
 
 Bad clips are replaced in the order of steps and slots, whichever thread finds them first: the same rows go the same way
-in every run. Whoever finishes a batch's last clip settles it, so nobody waits for that.
+in every run. Whoever finishes a batch's last clip settles it, so nobody waits for that. They are logged by the caller,
+when the batch is taken: a log's handler may hold locks of its own.
 
-The threads end with `close`, or by themselves once nobody has the iterator any more; the end of the process closes what
-still runs.
+**Ends.** The threads end with `close`, or by themselves once nobody has the iterator any more; the end of the process
+closes what still runs. A request that is never answered holds up none of these: its thread is a daemon. In a forked
+process there are no threads, and whoever asks for a batch there is told.
+
+**Locks.** `with self.lock`, not `with self._changed`: a condition's `__enter__` is Python, and Ctrl-C between its getting
+the lock and its return would keep the lock for good.
 """
 
 from __future__ import annotations
 
 import atexit
 import logging
+import os
 import threading
 import time
 import weakref
 from collections import deque
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from opens2v_data.errors import ArchiveError, DecodeError, TooManyBadClipsError
+from opens2v_data.errors import ArchiveError, DecodeError
 from opens2v_loaders.batch import collate
-from opens2v_loaders.outcomes import BadClip, Stage, Timing
-from opens2v_loaders.samples import Item, absent, videos_of
+from opens2v_loaders.destination import destination_on
+from opens2v_loaders.feeding import Fed, Feed
+from opens2v_loaders.outcomes import Timing
+from opens2v_loaders.replacing import Replacer
+from opens2v_loaders.ring import RingClosedError
+from opens2v_loaders.samples import Item, videos_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
-    from opens2v_data.triples import VideoRef
     from opens2v_loaders.batch import Batch
     from opens2v_loaders.ledger import Ledger
     from opens2v_loaders.options import LoaderOptions, OnBad
+    from opens2v_loaders.outcomes import BadClip, Stage
     from opens2v_loaders.plan import PlannedBatch, PlannedRow
+    from opens2v_loaders.ring import Mark
     from opens2v_loaders.samples import Recipe, RowSource, Sample
 
 _log = logging.getLogger("opens2v_loaders")
 
-_MAX_ROWS_AT_ONCE = 512  # as many as a stream makes at a time (`opens2v_data.rows.BATCH_ROWS`)
 _SECONDS_BETWEEN_LOOKS = 0.2
-_SECONDS_TO_END = 5.0  # a decode ends in less; a request to a server that hangs does not, and its thread is a daemon
+_SECONDS_TO_END = 5.0  # a decode ends in less
+_SECONDS_TO_FETCH = 1.0  # for the feeder: a request to a server that hangs does not end
 
 
 _running: weakref.WeakSet[Pipeline] = weakref.WeakSet()
@@ -63,6 +75,17 @@ def _close_all() -> None:
 atexit.register(_close_all)
 
 
+def _lose_all() -> None:
+    """In a forked process: locks may be held by threads that did not come along, and closing would wait for them."""
+    for pipeline in list(_running):
+        pipeline.lose_threads()
+    _running.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_lose_all)
+
+
 @dataclass(kw_only=True, eq=False)
 class _Open:
     """A batch being made."""
@@ -72,7 +95,8 @@ class _Open:
     samples: list[Sample | None]
     num_waiting: int
     bad: list[tuple[int, Item, Stage, Exception]] = field(default_factory=list)
-    num_tried: int = 0
+    marks: list[Mark] = field(default_factory=list)
+    words: list[str] = field(default_factory=list)
     is_settled: bool = False
     error: Exception | None = None
 
@@ -89,7 +113,7 @@ class _Job:
 
 
 class Pipeline:
-    """Makes one rank's batches of an epoch, from a step on.
+    """Makes one rank's batches of an epoch, from a step on; begins with `start`.
 
     Args:
         rows: where rows and bytes come from.
@@ -114,33 +138,47 @@ class Pipeline:
         world: int,
         rank: int,
     ) -> None:
-        self._rows, self._ledger, self._recipe, self._options = rows, ledger, recipe, options
-        self._on_bad, self._bad_clips = on_bad, bad_clips
-        self._epoch = ledger.epoch
-        self._first_step, self._world, self._rank = first_step, world, rank
+        self._rows, self._recipe, self._options, self._epoch = rows, recipe, options, ledger.epoch
         # Reentrant: an iterator may be collected, and so closed, in a thread that holds it.
         self.lock = threading.RLock()
         self._changed = threading.Condition(self.lock)
         self._open: deque[_Open] = deque()
         self._jobs: deque[_Job] = deque()
-        self._is_fed = self._is_closed = False
+        self._is_fed = self._is_closed = self._is_lost = False
         self._owner: weakref.ref[object] | None = None
         self._fault: BaseException | None = None
-        self._held: bytes | ArchiveError | None = None  # bytes of the next row that has any
-        self._num_tried = self._num_bad = 0
+        self._replacer = Replacer(ledger, options=options, on_bad=on_bad, bad_clips=bad_clips)
         self.timing = Timing()
+        self._feed = Feed(
+            rows,
+            ledger.epoch,
+            first_step=first_step,
+            world=world,
+            rank=rank,
+            timing=self.timing,
+            is_over=self._is_over,
+        )
+        self._destination = destination_on(recipe.device, num_threads=options.threads)
         batch_bytes = len(ledger.slots) * int(np.prod(recipe.shape))
         self._max_open = max(1, options.max_bytes_ahead // batch_bytes)
-        self._threads = [threading.Thread(target=self._guard, args=(self._feed,), name="opens2v-feed", daemon=True)]
+        self._feeder = threading.Thread(target=self._guard, args=(self._submit_all,), name="opens2v-feed", daemon=True)
+        self._threads = [self._feeder]
         for number in range(options.threads):
             self._threads.append(
                 threading.Thread(target=self._guard, args=(self._decode,), name=f"opens2v-decode-{number}", daemon=True)
             )
+
+    def start(self, owner: object) -> None:
+        """Begin, and end with this object: the threads look now and then whether it is still there.
+
+        Not by a destructor: one that takes a lock can be interrupted by Ctrl-C, which is then lost.
+        """
+        self._owner = weakref.ref(owner)
         _running.add(self)
         try:
             for thread in self._threads:
                 thread.start()
-        except BaseException:  # Ctrl-C: nobody else knows of those that have begun
+        except BaseException:  # Ctrl-C, or no more threads: those that have begun end at once
             self.close()
             raise
 
@@ -150,9 +188,15 @@ class Pipeline:
         Raises:
             DecodeError, ArchiveError: a clip is bad, with on_bad="raise".
             TooManyBadClipsError: see `LoaderOptions.max_bad_share`.
+            RuntimeError: this is a forked process, and the threads are in the one that began.
         """
         begun = time.perf_counter()
-        with self._changed:
+        with self.lock:
+            if self._is_lost:
+                raise RuntimeError(
+                    f"the iterator was begun in process {os.getppid()} or above, this is {os.getpid()}, forked from it "
+                    "without its threads: iterate the loader anew here"
+                )
             while not (self._fault or self._is_closed or (self._open and self._open[0].is_settled)):
                 if self._is_fed and not self._open:
                     return None
@@ -165,26 +209,32 @@ class Pipeline:
                 raise self._fault
             else:
                 return None
+        for words in batch.words:
+            _log.warning("%s", words)
         if batch.error is not None:
             raise batch.error
+        self._destination.hand_out(batch.videos, batch.marks)
         return self._finished(batch)
-
-    def belongs_to(self, owner: object) -> None:
-        """End with this object: the threads look now and then whether it is still there.
-
-        Not by a destructor: one that takes a lock can be interrupted by Ctrl-C, which is then lost.
-        """
-        self._owner = weakref.ref(owner)
 
     def close(self) -> None:
         """End the threads and wait for that; what is being made is dropped."""
-        with self._changed:
+        with self.lock:
             self._is_closed = True
             self._drop()
-        give_up_at = time.monotonic() + _SECONDS_TO_END
-        for thread in self._threads:
+        begun = time.monotonic()
+        for thread in reversed(self._threads):  # the feeder last
+            give_up_at = begun + (_SECONDS_TO_FETCH if thread is self._feeder else _SECONDS_TO_END)
             if thread.ident is not None and thread is not threading.current_thread():
                 thread.join(max(0.0, give_up_at - time.monotonic()))
+
+    def lose_threads(self) -> None:
+        """Take note, in a forked process, that there are no threads, and that their locks are held by nobody."""
+        self.lock = threading.RLock()
+        self._changed = threading.Condition(self.lock)
+        self._threads = []
+        self._is_lost = self._is_closed = True
+        self._jobs.clear()
+        self._open.clear()
 
     def _is_over(self) -> bool:
         return self._is_closed or (self._owner is not None and self._owner() is None)
@@ -192,125 +242,67 @@ class Pipeline:
     def _drop(self) -> None:
         self._jobs.clear()
         self._open.clear()
+        self._destination.close()
         self._changed.notify_all()
 
     def _guard(self, work: Callable[[], None]) -> None:
         try:
-            work()
+            with self._destination.working():
+                work()
+        except RingClosedError:
+            pass  # nobody wants what it was at
         except BaseException as fault:  # noqa: BLE001 - raised where the batch is taken
-            with self._changed:
+            with self.lock:
                 self._fault = self._fault or fault
                 self._changed.notify_all()
         finally:
-            with self._changed:
+            with self.lock:
                 if self._is_over():
                     self._drop()
 
     # The feeder
 
-    def _feed(self) -> None:
-        coming: deque[tuple[PlannedBatch, int, Item]] = deque()
-        videos = self._rows.read_videos(self._wanted(coming))
-        try:
-            batch: _Open | None = None
-            while True:
-                # Tables are read while the fetcher is asked, and are no waiting for bytes.
-                begun = time.perf_counter() - self.timing.rows_seconds
-                found = self._next_videos(coming, videos)
-                self.timing.fetch_seconds += time.perf_counter() - self.timing.rows_seconds - begun
-                if found is None:
-                    break
-                part, place, item, data = found
-                if batch is None or batch.part.step != part.step:
-                    batch = self._opened(part)
+    def _submit_all(self) -> None:
+        batch: _Open | None = None
+        with closing(iter(self._feed)) as rows:
+            for fed in rows:
+                if batch is None or batch.part.step != fed.part.step:
+                    batch = self._opened(fed.part)
                     if batch is None:
                         return
-                if not self._submit(batch, place, item, data):
+                if not self._submit(batch, fed):
                     return
-        finally:
-            if (close := getattr(videos, "close", None)) is not None:
-                close()
-        with self._changed:
+        with self.lock:
             self._is_fed = True
             self._changed.notify_all()
 
-    def _wanted(self, coming: deque[tuple[PlannedBatch, int, Item]]) -> Iterator[VideoRef]:
-        """Give the places of bytes in order, and note in `coming` whose they are."""
-        step, num_batches = self._first_step, 1
-        share = len(self._ledger.slots)
-        while step < self._epoch.num_steps and not self._is_over():
-            begun = time.perf_counter()
-            last = min(step + num_batches, self._epoch.num_steps)
-            parts = [self._epoch.batch(s).part(world=self._world, rank=self._rank) for s in range(step, last)]
-            items = self._items(parts)
-            self.timing.rows_seconds += time.perf_counter() - begun
-            for number, item in enumerate(items):
-                coming.append((parts[number // share], number % share, item))
-                for clip in item.clips:
-                    if clip.video is not None:
-                        yield clip.video
-            # The first batch must not wait for rows of later ones; later on, asking for many at once costs less for each.
-            step, num_batches = last, min(2 * num_batches, max(1, _MAX_ROWS_AT_ONCE // share))
-
-    def _items(self, parts: list[PlannedBatch]) -> list[Item]:
-        ids = np.concatenate([part.rows for part in parts])
-        codes = np.concatenate([part.sources for part in parts])
-        items: list[Item | None] = [None] * len(ids)
-        for code in np.unique(codes).tolist():
-            source = self._epoch.plan.rows.source_names[code]
-            places = np.flatnonzero(codes == code)
-            for place, values in zip(places.tolist(), self._rows.rows_of(ids[places], config=source), strict=True):
-                items[place] = Item.from_row(source, int(ids[place]), values)
-        return [item for item in items if item is not None]
-
-    def _next_videos(
-        self, coming: deque[tuple[PlannedBatch, int, Item]], videos: Iterator[bytes | ArchiveError]
-    ) -> tuple[PlannedBatch, int, Item, list[bytes | ArchiveError]] | None:
-        """Return the next row with the bytes of its clips, or None after the last."""
-        if not coming and self._held is None:
-            # The fetcher looks further only when it is asked for bytes.
-            self._held = next(videos, None)
-        if not coming:
-            return None
-        part, place, item = coming.popleft()
-        found: list[bytes | ArchiveError] = []
-        for clip in item.clips:
-            if clip.video is None:
-                found.append(absent(clip))
-            elif self._held is not None:
-                found.append(self._held)
-                self._held = None
-            else:
-                found.append(next(videos))
-        return part, place, item, found
-
     def _opened(self, part: PlannedBatch) -> _Open | None:
         """Wait until there is room for a batch, and open it; None when closed."""
-        with self._changed:
+        with self.lock:
             while len(self._open) >= self._max_open and not self._is_over():
                 self._changed.wait(_SECONDS_BETWEEN_LOOKS)
             if self._is_over():
                 return None
-        videos = torch.empty((len(part), *self._recipe.shape), dtype=torch.uint8, device=self._recipe.device)
+        videos = self._destination.new_batch((len(part), *self._recipe.shape))
         batch = _Open(part=part, videos=videos, samples=[None] * len(part), num_waiting=len(part))
-        with self._changed:
+        with self.lock:
             self._open.append(batch)
         return batch
 
-    def _submit(self, batch: _Open, place: int, item: Item, data: list[bytes | ArchiveError]) -> bool:
+    def _submit(self, batch: _Open, fed: Fed) -> bool:
         """Hand a row to the decode threads; return False when closed."""
-        errors = [found for found in data if isinstance(found, ArchiveError)]
-        with self._changed:
+        errors = [found for found in fed.videos if isinstance(found, ArchiveError)]
+        with self.lock:
             if errors:
-                self._note_bad(batch, place, item, "fetch", errors[0])
+                self._note_bad(batch, fed.place, fed.item, "fetch", errors[0])
                 return not self._is_over()
             while len(self._jobs) >= 2 * self._options.threads and not self._is_over():
                 self._changed.wait(_SECONDS_BETWEEN_LOOKS)
             if self._is_over():
                 return False
-            whole = tuple(found for found in data if isinstance(found, bytes))
+            whole = tuple(found for found in fed.videos if isinstance(found, bytes))
             self.timing.num_bytes += sum(map(len, whole))
-            self._jobs.append(_Job(batch=batch, place=place, item=item, videos=whole))
+            self._jobs.append(_Job(batch=batch, place=fed.place, item=fed.item, videos=whole))
             self._changed.notify_all()
             return True
 
@@ -318,7 +310,7 @@ class Pipeline:
 
     def _decode(self) -> None:
         while True:
-            with self._changed:
+            with self.lock:
                 while not self._jobs and not self._is_over():
                     self._changed.wait(_SECONDS_BETWEEN_LOOKS)
                 if self._is_over():
@@ -342,20 +334,23 @@ class Pipeline:
             if job.spare is not None:
                 videos = videos_of(item, self._rows.read_bytes)
             stage = "decode"
+            self._destination.begin_clip(job.batch.videos)
             sample = self._recipe.make(
                 item,
                 videos,
                 epoch=self._epoch.number,
                 out=job.batch.videos[job.place],
                 read_file=self._rows.read_file,
+                ring=self._destination.ring,
             )
         except (DecodeError, ArchiveError) as error:
-            with self._changed:
+            self._destination.mark().wait()  # else pictures on their way would come down on the spare's
+            with self.lock:
                 self._note_bad(job.batch, job.place, item, stage, error)
             return
-        if self._recipe.device.type == "cuda":
-            torch.cuda.current_stream(self._recipe.device).synchronize()  # not run on a GPU yet
-        with self._changed:
+        mark = self._destination.mark()
+        with self.lock:
+            job.batch.marks.append(mark)
             if job.spare is not None:
                 self.timing.num_bytes += sum(map(len, videos))
             self.timing.num_decoded += 1
@@ -383,47 +378,17 @@ class Pipeline:
             if batch.num_waiting:
                 return
             batch.is_settled = True
-            self._num_tried += len(batch.part)
+            self._replacer.batch_done(len(batch.part))
             self._changed.notify_all()
 
     def _replace(self, batch: _Open, place: int, item: Item, stage: Stage, error: Exception) -> None:
-        step, slot = batch.part.step, int(batch.part.slots[place])
-        clip = item.triple.clip
-        words = f"{stage} of {clip.key} of {clip.part}: {error}"
-        if self._on_bad == "raise":
-            if batch.error is None:
-                error.add_note(f"step {step} of epoch {self._epoch.number}, slot {slot}: {words}")
-                batch.error = error
-            return
-        spare = self._ledger.bad(step, slot, reason=words)
-        self._bad_clips.append(
-            BadClip(
-                epoch=self._epoch.number,
-                step=step,
-                slot=slot,
-                source=item.source,
-                row=item.row,
-                key=clip.key,
-                part=clip.part,
-                stage=stage,
-                reason=str(error),
-                replaced_by=None if spare is None else spare.row,
-            )
-        )
-        outcome = "the slot stays empty" if spare is None else f"row {spare.row} takes its place"
-        _log.warning("epoch %d, step %d, slot %d: %s; %s", self._epoch.number, step, slot, words, outcome)
-        self._num_bad += 1
-        batch.num_tried += 1
-        tried = self._num_tried + len(batch.part) + batch.num_tried
-        if self._num_bad >= max(1, self._options.min_bad) and self._num_bad > self._options.max_bad_share * tried:
-            batch.error = batch.error or TooManyBadClipsError(
-                f"expected at most {self._options.max_bad_share:.0%} of clips to be bad, found {self._num_bad} of {tried} up to "
-                f"step {step}; the last: {words}. If that is what the release is like, raise max_bad_share of LoaderOptions"
-            )
-            return
-        if spare is not None:
+        verdict = self._replacer.decide(batch.part, place, item, stage, error)
+        batch.error = batch.error or verdict.error
+        if verdict.words is not None:
+            batch.words.append(verdict.words)
+        if verdict.spare is not None and verdict.error is None:
             batch.num_waiting += 1
-            self._jobs.appendleft(_Job(batch=batch, place=place, spare=spare))
+            self._jobs.appendleft(_Job(batch=batch, place=place, spare=verdict.spare))
             self._changed.notify_all()
 
     def _finished(self, batch: _Open) -> Batch:
