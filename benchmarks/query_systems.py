@@ -1,0 +1,175 @@
+"""The operations of `query.py`, asked of each system: ours by its public names, the others by hand on the same files.
+
+Every system answers with a number, a NumPy array or a table, so that `query.py` can compare the answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from query_asked import (
+    AESTHETIC,
+    BINS,
+    GME,
+    HIST_COLUMNS,
+    MOTION,
+    NUM_TOP,
+    PAGE_ROWS,
+    SUBJECT,
+    WORD,
+    Questions,
+    pieces,
+    read_blobs,
+)
+from query_frames import Arrow, Polars
+
+
+class Ours:
+    """The public face."""
+
+    def __init__(self, root: Path, asked: Questions) -> None:
+        import opens2v_data
+
+        self._asked = asked
+        self._cat = opens2v_data.open(root)
+        self._filtered = self._cat.where("aesthetic > ? AND motion > ?", AESTHETIC, MOTION)
+        self._women = self._cat.where("aesthetic > ?", AESTHETIC).has_subject(SUBJECT, gme=f">{GME}")
+        self._sorted = self._filtered.sort("-aesthetic")
+        # The mark of a page that ends with the row in question.
+        last = self._cat.where("clip_id = ? OR aesthetic < ?", asked.page_after[1], AESTHETIC).sort("-aesthetic")
+        self._after = last.page(n=1).after
+
+    def top_classes(self) -> Any:
+        return self._cat.sql(f"SELECT name, num_clips FROM classes ORDER BY class_id LIMIT {NUM_TOP}")
+
+    def filtered_count(self) -> Any:
+        return self._filtered.count()
+
+    def subject_ids(self) -> Any:
+        return self._women.ids()
+
+    def byte_ranges(self) -> Any:
+        return self._women.locate().select(["clip_id", "piece", "start", "size_bytes"])
+
+    def page(self) -> Any:
+        return self._sorted.page(after=self._after, n=PAGE_ROWS).rows
+
+    def histograms(self) -> Any:
+        found = self._filtered.hists(HIST_COLUMNS, bins=BINS)
+        return {name: found[name].counts for name in HIST_COLUMNS}
+
+    def masks(self) -> Any:
+        return self._cat.catalog.read_masks(self._asked.ids)
+
+    def clips(self) -> Any:
+        chosen = self._cat.all.with_ids(self._asked.ids)
+        return chosen.to_arrow(), chosen.subject_table()
+
+    def text(self) -> Any:
+        return self._cat.search(WORD).ids()
+
+    def key(self) -> Any:
+        from opens2v_data.query.lookup import clip_ids_of
+
+        return int(clip_ids_of(self._cat.query, [self._asked.key])[0])
+
+    def facet(self) -> Any:
+        return self._filtered.facets("part")
+
+
+class DuckDB:
+    """SQL by hand over `read_parquet`, on one connection, with DuckDB's own choices but the cache of footers."""
+
+    def __init__(self, root: Path, asked: Questions) -> None:
+        import duckdb
+
+        self._root, self._asked = root, asked
+        self._db = duckdb.connect()
+        self._db.execute("SET parquet_metadata_cache = true; SET enable_progress_bar = false")
+        self._db.register("pieces", pieces(root))
+        for path in sorted(root.glob("*.parquet")):
+            quoted = str(path).replace("'", "''")
+            self._db.execute(f"CREATE VIEW {path.stem} AS FROM read_parquet('{quoted}')")
+        self._filter = f"aesthetic > {AESTHETIC} AND motion > {MOTION}"
+        self._women = f"""aesthetic > {AESTHETIC} AND clip_id IN (SELECT clip_id FROM class_index WHERE gme_score > {GME}
+            AND class_id = (SELECT class_id FROM classes WHERE name = '{SUBJECT}'))"""
+
+    def _table(self, sql: str) -> pa.Table:
+        return self._db.sql(sql).to_arrow_table()
+
+    def top_classes(self) -> Any:
+        return self._table(f"SELECT name, num_clips FROM classes ORDER BY class_id LIMIT {NUM_TOP}")
+
+    def filtered_count(self) -> Any:
+        return self._db.execute(f"SELECT count(*) FROM clips WHERE {self._filter}").fetchall()[0][0]
+
+    def subject_ids(self) -> Any:
+        found = self._db.execute(f"SELECT clip_id FROM clips WHERE {self._women}").fetchnumpy()["clip_id"]
+        return np.sort(found)
+
+    def byte_ranges(self) -> Any:
+        return self._table(f"""SELECT clip_id, piece, "offset" - piece_start AS start, size_bytes
+            FROM (FROM locations WHERE clip_id IN (SELECT clip_id FROM clips WHERE {self._women})) AS place
+            ASOF JOIN pieces ON place.part = pieces.part AND place."offset" >= pieces.piece_start ORDER BY clip_id""")
+
+    def page(self) -> Any:
+        aesthetic, clip_id = self._asked.page_after
+        return self._table(f"""FROM clips WHERE clip_id IN (SELECT clip_id FROM clips WHERE {self._filter}
+            AND (aesthetic < {aesthetic!r}::FLOAT OR (aesthetic = {aesthetic!r}::FLOAT AND clip_id > {clip_id}))
+            ORDER BY aesthetic DESC, clip_id LIMIT {PAGE_ROWS}) ORDER BY aesthetic DESC, clip_id""")
+
+    def histograms(self) -> Any:
+        bins = ", ".join(
+            # `least` passes over nulls.
+            f"CASE WHEN {name} IS NOT NULL THEN least(floor(({name}::DOUBLE - {low!r}::DOUBLE) * {BINS} / "
+            f"{high - low!r}::DOUBLE), {BINS - 1}) END::TINYINT AS {name}"
+            for name, (low, high) in self._asked.ranges.items()
+        )
+        sets = ", ".join(f"({name})" for name in HIST_COLUMNS)
+        found = self._table(f"""SELECT {", ".join(HIST_COLUMNS)}, count(*) AS n
+            FROM (SELECT {bins} FROM clips WHERE {self._filter}) GROUP BY GROUPING SETS ({sets})""")
+        number = found.column("n").to_numpy()
+        made = {}
+        for name in HIST_COLUMNS:
+            bin_of = found.column(name).combine_chunks()
+            mine = bin_of.is_valid().to_numpy(zero_copy_only=False)
+            made[name] = np.bincount(bin_of.drop_null().to_numpy(), number[mine], BINS).astype(np.int64)
+        return made
+
+    def masks(self) -> Any:
+        wanted = ", ".join(map(str, self._asked.ids))
+        return read_blobs(self._root, self._table(f"FROM masks WHERE clip_id IN ({wanted})"))
+
+    def clips(self) -> Any:
+        wanted = ", ".join(map(str, self._asked.ids))
+        return (
+            self._table(f"FROM clips WHERE clip_id IN ({wanted}) ORDER BY clip_id"),
+            self._table(f"""SELECT subject.*, name AS class_name FROM subjects AS subject JOIN classes USING (class_id)
+                WHERE clip_id IN ({wanted}) ORDER BY clip_id, object_id"""),
+        )
+
+    def text(self) -> Any:
+        return np.sort(
+            self._db.execute(f"SELECT clip_id FROM captions WHERE contains(lower(caption), '{WORD}')").fetchnumpy()[
+                "clip_id"
+            ]
+        )
+
+    def key(self) -> Any:
+        return self._db.execute(f"SELECT clip_id FROM keys WHERE key_hash = {self._asked.key_hash}").fetchall()[0][0]
+
+    def facet(self) -> Any:
+        return self._table(f"""SELECT part AS value, count(*) AS num_clips FROM clips WHERE {self._filter}
+            GROUP BY part ORDER BY num_clips DESC, value""")
+
+
+SYSTEMS: dict[str, Callable[[Path, Questions], Any]] = {
+    "ours": Ours,
+    "DuckDB": DuckDB,
+    "polars": Polars,
+    "pyarrow": Arrow,
+}
