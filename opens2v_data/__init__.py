@@ -19,9 +19,10 @@ from opens2v_data.triples import Clip, MaskRLE, Pair, Subject, Triple, VideoRef,
 if TYPE_CHECKING:
     from opens2v_data.archive.cache import ClipCache
     from opens2v_data.dataset import OpenS2V as OpenS2V
+    from opens2v_data.frames import scan as scan
 
 __version__ = "0.1.0"
-__all__ = ["Clip", "MaskRLE", "OpenS2V", "Pair", "Subject", "Triple", "VideoRef", "View", "open"]
+__all__ = ["Clip", "MaskRLE", "OpenS2V", "Pair", "Subject", "Triple", "VideoRef", "View", "open", "scan"]
 
 
 def open(
@@ -55,6 +56,10 @@ def __getattr__(name: str) -> Any:
         from opens2v_data.dataset import OpenS2V
 
         return OpenS2V
+    if name == "scan":
+        from opens2v_data.frames import scan
+
+        return scan
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -18,6 +18,7 @@ def test_the_core_promises_these_names() -> None:
         "VideoRef",
         "View",
         "open",
+        "scan",
     ]
     assert all(hasattr(opens2v_data, name) for name in opens2v_data.__all__)
 
