@@ -16,7 +16,7 @@ from opens2v_data.query import Config, Query
 from opens2v_data.query.lookup import clip_ids_of
 from opens2v_data.query.saved import open_saved
 from opens2v_data.query.slices import Slice
-from opens2v_data.rows import iter_rows, read_rows
+from opens2v_data.rows import iter_rows, read_rows, row_schema
 from opens2v_data.triples import Pair, Triple, VideoRef
 
 if TYPE_CHECKING:
@@ -159,16 +159,30 @@ class OpenS2V:
         """
         return self.query.sizes(config, where)
 
-    def rows_of(self, ids: Sequence[int] | np.ndarray, *, config: Config = "regular") -> list[dict[str, Any]]:
+    def rows_of(
+        self, ids: Sequence[int] | np.ndarray, *, config: Config = "regular", with_subjects: bool = True
+    ) -> list[dict[str, Any]]:
         """Return the rows of some ids as plain values, in the order of the ids, which may be any and name a row twice.
 
         Every row group that holds one of the ids is read, whole: ask for many at once.
+
+        Args:
+            ids: of clips, or of pairs for "nexus-cross".
+            config: what the ids count.
+            with_subjects: False leaves the subjects and their masks unread, and `subjects` empty: half the time of a row
+                ("nexus-cross" reads them all the same).
 
         Raises:
             QueryError: there is no row of such an id.
         """
         unique, places = np.unique(np.asarray(ids, np.int64), return_inverse=True)
-        found = read_rows(self.query, self.media, config, unique).to_pylist() if len(unique) else []
+        is_bare = not with_subjects and config != "nexus-cross"
+        columns = [name for name in row_schema(config).names if name != "subjects"] if is_bare else None
+        found: list[dict[str, Any]] = []
+        if len(unique):
+            found = read_rows(self.query, self.media, config, unique, columns=columns).to_pylist()
+        if is_bare:
+            found = [row | {"subjects": []} for row in found]
         if len(found) != len(unique):
             raise QueryError(f"expected {len(unique)} rows of config {config}, found {len(found)}: an id names no row")
         return [found[place] for place in places.tolist()]

@@ -94,7 +94,7 @@ class Batch:
     Attributes:
         epoch, step: which batch.
         bucket: of all its rows.
-        videos: `(B, T, 3, H, W) uint8 in [0, 255], RGB`, on the loader's device.
+        videos: `(B, T, 3, H, W) uint8 in [0, 255], RGB`, on the loader's device; on a CPU its memory is channels last.
         captions: B; "" where upstream has none.
         keys, parts: of the clips; a key is unique in its part.
         sources: B configs, see `samples.SOURCES`.

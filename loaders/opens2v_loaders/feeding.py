@@ -53,6 +53,7 @@ class Feed:
         world, rank: whose part of each batch.
         timing: where its time is noted.
         is_over: asked before tables are read again.
+        with_subjects: whether the rows' subjects and masks are wanted.
     """
 
     def __init__(
@@ -65,9 +66,10 @@ class Feed:
         rank: int,
         timing: Timing,
         is_over: Callable[[], bool],
+        with_subjects: bool = True,
     ) -> None:
         self._rows, self._epoch, self._timing, self._is_over = rows, epoch, timing, is_over
-        self._next_step, self._world, self._rank = first_step, world, rank
+        self._next_step, self._world, self._rank, self._with_subjects = first_step, world, rank, with_subjects
         self._coming: deque[tuple[PlannedBatch, int, Item]] = deque()
         self._held: bytes | ArchiveError | None = None  # bytes of the next row that has any
 
@@ -119,7 +121,8 @@ class Feed:
         for code in np.unique(codes).tolist():
             source = self._epoch.plan.rows.source_names[code]
             places = np.flatnonzero(codes == code)
-            for place, values in zip(places.tolist(), self._rows.rows_of(ids[places], config=source), strict=True):
+            found = self._rows.rows_of(ids[places], config=source, with_subjects=self._with_subjects)
+            for place, values in zip(places.tolist(), found, strict=True):
                 items[place] = Item.from_row(source, int(ids[place]), values)
         return [item for item in items if item is not None]
 

@@ -157,6 +157,7 @@ class Pipeline:
             rank=rank,
             timing=self.timing,
             is_over=self._is_over,
+            with_subjects=recipe.subjects is not None,
         )
         self._destination = destination_on(recipe.device, num_threads=options.threads)
         batch_bytes = len(ledger.slots) * int(np.prod(recipe.shape))
@@ -328,7 +329,9 @@ class Pipeline:
         stage: Stage = "fetch"
         if item is None:
             assert job.spare is not None
-            (values,) = self._rows.rows_of([job.spare.row], config=job.spare.source)
+            (values,) = self._rows.rows_of(
+                [job.spare.row], config=job.spare.source, with_subjects=self._recipe.subjects is not None
+            )
             item = Item.from_row(job.spare.source, job.spare.row, values)
         try:
             if job.spare is not None:

@@ -47,8 +47,10 @@ class RowSource(Protocol):
         """Return `row_id`, `width`, `height`, `num_frames` of the rows that a condition names, `(N,)` each."""
         ...
 
-    def rows_of(self, ids: Sequence[int] | np.ndarray, *, config: Any = "regular") -> list[dict[str, Any]]:
-        """Return the rows of some ids."""
+    def rows_of(
+        self, ids: Sequence[int] | np.ndarray, *, config: Any = "regular", with_subjects: bool = True
+    ) -> list[dict[str, Any]]:
+        """Return the rows of some ids; their subjects may be missing where they are not wanted."""
         ...
 
     def read_videos(self, videos: Iterable[VideoRef]) -> Iterator[bytes | ArchiveError]:

@@ -53,7 +53,7 @@ class ClipDataset(Dataset[dict[str, Any]]):
             raise IndexError(f"index must lie in [0, {len(self)}), not {index}")
         source = self._plan_rows.source_names[self._plan_rows.sources[index]]
         row = int(self._plan_rows.rows[index])
-        (values,) = self._rows.rows_of([row], config=source)
+        (values,) = self._rows.rows_of([row], config=source, with_subjects=self._recipe.subjects is not None)
         item = Item.from_row(source, row, values)
         video = torch.empty(self._recipe.shape, dtype=torch.uint8, device=self._recipe.device)
         videos = videos_of(item, self._rows.read_bytes)

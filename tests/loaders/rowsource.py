@@ -69,7 +69,9 @@ class FakeCatalog:
             "num_frames": np.array([self.lengths.get(row, NUM_FRAMES) for row in ids.tolist()]),
         }
 
-    def rows_of(self, ids: Sequence[int] | np.ndarray, *, config: str = "regular") -> list[dict[str, Any]]:
+    def rows_of(
+        self, ids: Sequence[int] | np.ndarray, *, config: str = "regular", with_subjects: bool = True
+    ) -> list[dict[str, Any]]:
         """Return rows as `OpenS2V.rows_of` does."""
         return [self._pair(int(row)) if config == "nexus-cross" else self._row(int(row), config) for row in ids]
 

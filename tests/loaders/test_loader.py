@@ -778,6 +778,11 @@ def test_rows_of_ids_come_in_their_order_and_as_often(sample_catalog: Path) -> N
     catalog = opens2v_data.open(sample_catalog)
     assert [row["clip_id"] for row in catalog.rows_of([5, 2, 9, 2])] == [5, 2, 9, 2]
     assert catalog.rows_of([]) == []
+    for config in ("regular", "nexus-gpt"):
+        ids = catalog.row_sizes(config=config)["row_id"][:3]
+        whole = catalog.rows_of(ids, config=config)
+        assert any(row["subjects"] for row in whole)
+        assert catalog.rows_of(ids, config=config, with_subjects=False) == [row | {"subjects": []} for row in whole]
     with pytest.raises(QueryError, match="no clip has id"):
         catalog.rows_of([0, 10_000])
     with pytest.raises(QueryError, match="expected 1 rows of config nexus-cross, found 0"):
