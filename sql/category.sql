@@ -4,19 +4,25 @@
 -- file, change it, and name yours (`--category my.sql`). A definition is one or two SELECTs, the first ended by a semicolon:
 --
 --   1. Kinds.       Columns class_id, kind: at most one row per row of `classes`. A class left out has the kind "other".
---   2. Categories.  Columns clip_id, category: one row for each clip with clip_id >= $lo AND clip_id < $hi. Further columns are kept.
+--   2. Categories.  Columns clip_id, category: one row for each clip with clip_id >= $lo AND clip_id < $hi. Others are kept.
 --                   It may read `class_kinds` (the rows of the first) and every table of the catalog. It is run for one range
 --                   of clips after another, so every table it reads by clip should be cut to $lo and $hi.
 --
--- A file with only the first keeps the second of this file.
+-- A file with only the first keeps the second of this file, to which kinds of other names are entities and not listed in `kinds`.
 --
--- Kinds of this file: human (one), people (several: a plural, or a word such as "crowd"), face, body (a part of one), animal, vehicle,
--- food, plant, clothing (what is worn, jewellery and glasses too), object, text (writing, logos), scene (places, ground, sky,
--- buildings), other (no word of the name is known).
+-- Kinds of this file: human (one), people (several: a plural, or a word such as "crowd"), face, body (a part of one), animal,
+-- vehicle, food, plant, clothing (what is worn, jewellery and glasses too), object, text (writing, logos), scene (places, ground,
+-- sky, buildings), other (no word of the name is known).
 --
--- The rule: a name falls into pieces at prepositions and at verbs such as "wearing". The first piece that has a known word decides,
--- and in it the last known word, two words together before one alone: "a red sports car on the road" is a car, "man in a hat" a
--- man, "group of people" people, "cup of tea" a cup, "hot dog" food. Plurals in -s, -es, -ies, -ves count as their word.
+-- The rule: a name falls into pieces at prepositions and at verbs such as "wearing". The first piece that has a known word
+-- decides, and in it the last known word, several words together before one alone: "a red sports car on the road" is a car, "man
+-- in a hat" a man, "group of people" people, "cup of tea" a cup, "hot dog" food. Plurals in -s, -es, -ies, -ves, -men count as their
+-- word; a plural of human is people.
+--
+-- How well it does. Against the folders of the 320 reference pictures of OpenS2V-Eval (person, thing, place): 319 agree, and of its 81
+-- class labels one is unknown ("Chiken"); the lists were written with these labels at hand, so that flatters. Against WordNet 3.1: of
+-- the 1,695 words below that it has, 87% have the same field in their most frequent sense and 98% in some sense. Of the real sample's
+-- ten phrases all are known. What share of all of upstream's are has not been measured.
 
 WITH lists(kind, words) AS (VALUES
     ('human', '
@@ -107,7 +113,7 @@ WITH lists(kind, words) AS (VALUES
         cello certificate chain chair chalice chalk chandelier chess chess_piece chest_of_drawers chip chisel chopping_board
         chopstick cigar cigarette clarinet clipboard clock cloth coffee_machine coffee_maker coin comb compass computer
         computer_mouse cone console container controller cooker cooler cord cosmetics couch counter counter_top countertop
-        cover cradle crate crayon crib cross crystal cube cuff cup cupboard curtain cushion cutlery cutting_board cymbal
+        cover cradle crate crayon crib cross crystal cube cubes cuff cup cupboard curtain cushion cutlery cutting_board cymbal
         dart dashboard decoration desk desktop device diamond dice dishwasher display doll door door_handle doorknob drawer
         drawing dresser drill drum drum_kit drumstick dumbbell dvd earbud earphone easel electronic_device engine envelope
         equipment eraser eyeliner fan faucet feather figurine file film fire fire_extinguisher fireplace firework
@@ -151,32 +157,37 @@ WITH lists(kind, words) AS (VALUES
         open_space outdoor park parking_lot path pathway patio pavement pavilion pier pitch place planet playground plaza
         pond pool porch port prison puddle pyramid racetrack rail railing railroad railway rain ramp restaurant ridge river
         riverbank road roadside rock rocky_terrain roof rooftop room ruins runway sand scene scenery school sea seabed
-        seascape seashore seaside setting shop shore shoreline shrine sidewalk ski_slope sky skyline skyscraper slope smoke
+        seascape seashore seaside setting shop shore shoreline shrine sidewalk ski_slope skies sky skyline skyscraper slope smoke
         snow soil space square stadium stage stair staircase star station step stone store storm stream street structure
         studio suburb subway summit sun sunlight sunrise sunset supermarket surface surrounding swamp swimming_pool temple
         tennis_court terrace terrain theater theatre tower town track traffic trail tunnel underwater university valley
         vegetation village volcano walkway wall warehouse water waterfall wave wedding wilderness windmill wood woodland
         woods workshop yard')
 ),
+entries AS (SELECT kind, unnest(regexp_split_to_array(trim(words, E' \n'), '\s+')) AS word FROM lists),
 known AS (
     SELECT DISTINCT ON (form) form, kind
     FROM (
-        SELECT word AS form, kind, false AS is_plural FROM (SELECT kind, unnest(regexp_split_to_array(trim(words, E' \n'), '\s+')) AS word FROM lists)
+        SELECT word AS form, kind, false AS is_plural FROM entries
         UNION ALL
         SELECT
-            unnest([word || 's', word || 'es', regexp_replace(word, 'y$', 'ies'), regexp_replace(word, 'fe?$', 'ves'), regexp_replace(word, 'man$', 'men')]),
+            unnest([
+                word || 's', word || 'es', regexp_replace(word, 'y$', 'ies'), regexp_replace(word, 'fe?$', 'ves'),
+                regexp_replace(word, 'man$', 'men')
+            ]),
             if(kind = 'human', 'people', kind),
             true
-        FROM (SELECT kind, unnest(regexp_split_to_array(trim(words, E' \n'), '\s+')) AS word FROM lists)
+        FROM entries
     )
-    ORDER BY form, is_plural
+    ORDER BY form, is_plural, kind
 ),
 pieces AS (
     SELECT class_id, unnest(cut) AS piece, generate_subscripts(cut, 1) AS piece_at
     FROM (
         SELECT class_id, regexp_split_to_array(
             ' ' || trim(regexp_replace(lower(name), '[^\pL\pN]+', ' ', 'g')) || ' ',
-            ' (of|with|in|on|at|by|from|for|to|inside|under|over|near|behind|beside|next|that|who|which|is|are|wearing|holding|riding|sitting|standing|walking) '
+            ' (of|with|in|on|at|by|from|for|to|inside|under|over|near|behind|beside|next|that|who|which|is|are'
+                || '|wearing|holding|riding|sitting|standing|walking) '
         ) AS cut
         FROM classes
     )
@@ -195,7 +206,9 @@ found AS (
 )
 SELECT class.class_id, coalesce(kinds.kind, 'other') AS kind
 FROM classes AS class
-LEFT JOIN (SELECT class_id, arg_max(kind, (piece_rank, word_at, num_words)) AS kind FROM found GROUP BY class_id) AS kinds USING (class_id);
+LEFT JOIN (
+    SELECT class_id, arg_max(kind, (piece_rank, word_at, num_words)) AS kind FROM found GROUP BY class_id
+) AS kinds USING (class_id);
 
 -- The seven categories are those of OpenS2V-Eval, told from what is seen and from nothing else:
 --
@@ -213,11 +226,17 @@ LEFT JOIN (SELECT class_id, arg_max(kind, (piece_rank, word_at, num_words)) AS k
 -- them. (One thing is often detected under several names, and those boxes overlap by 0.8 and more: rows cannot be counted.)
 -- The benchmark tells a face from a body by the picture it gives. A name seldom tells it, so too many clips are "body" here.
 --
+-- How well it does on the 180 prompts, their labels as subjects side by side: 128 as the benchmark has them, 173 where face and body are
+-- one. Missed: all 45 of faces (labelled "Man" and "Woman"), 6 where clothing is to be an entity of its own beside its wearer, and one
+-- where a person is to be an entity. The real sample's clip, three people outdoors, is "multi-body".
+--
 -- Columns: clip_id, category; kinds, those of the clip's subjects in the order of the list above, each once.
 WITH classified AS (
     SELECT
         class_id,
-        1 << (list_position(['human', 'people', 'face', 'body', 'animal', 'vehicle', 'food', 'plant', 'clothing', 'object', 'text', 'scene', 'other'], kind) - 1) AS kind_bit,
+        1 << (list_position(
+            ['human', 'people', 'face', 'body', 'animal', 'vehicle', 'food', 'plant', 'clothing', 'object', 'text', 'scene', 'other'], kind
+        ) - 1) AS kind_bit,
         CASE
             WHEN kind IN ('human', 'people') THEN 'person'
             WHEN kind IN ('face', 'body', 'clothing') THEN kind
@@ -225,7 +244,7 @@ WITH classified AS (
             ELSE 'entity'
         END AS part,
         kind = 'people' AS is_several
-    FROM class_kinds
+    FROM (SELECT class_id, coalesce(kind, 'other') AS kind FROM classes LEFT JOIN class_kinds USING (class_id))
 ),
 -- One row per clip and part of the picture. (32 filtered aggregates per clip instead of 8 per part cost a quarter more CPU.)
 parts AS (
