@@ -1,6 +1,6 @@
 -- The catalog's tables as views. `{clips}` is replaced by where that table lies: a file, or an address below catalog://.
 -- A view is made when a question first names it, with those it names itself, since making it reads the table's footer. So each
--- statement stands after those it needs, and makes one view or macro.
+-- statement stands after those it needs, and makes one view or macro. A folder `part=…` above the files is no column of theirs.
 --
 -- clips        one row per clip: scores, ranges, tags             subjects   one row per object, with its class name
 -- captions     one row per clip: its text                         classes    class names by frequency
@@ -25,27 +25,27 @@ SELECT
     coalesce(crop_x1 - crop_x0, width) AS crop_width,
     coalesce(crop_y1 - crop_y0, height) AS crop_height,
     coalesce(crop_x1 - crop_x0, width) / nullif(coalesce(crop_y1 - crop_y0, height), 0) AS aspect_ratio
-FROM read_parquet('{clips}');
-CREATE VIEW captions AS SELECT * FROM read_parquet('{captions}');
-CREATE VIEW classes AS SELECT * FROM read_parquet('{classes}');
-CREATE VIEW class_index AS SELECT * FROM read_parquet('{class_index}');
-CREATE VIEW members AS SELECT * FROM read_parquet('{members}');
-CREATE VIEW locations AS SELECT * FROM read_parquet('{locations}');
-CREATE VIEW backgrounds AS SELECT * FROM read_parquet('{backgrounds}');
-CREATE VIEW masks AS SELECT * FROM read_parquet('{masks}');
-CREATE VIEW keys AS SELECT * FROM read_parquet('{keys}');
+FROM read_parquet('{clips}', hive_partitioning = false);
+CREATE VIEW captions AS SELECT * FROM read_parquet('{captions}', hive_partitioning = false);
+CREATE VIEW classes AS SELECT * FROM read_parquet('{classes}', hive_partitioning = false);
+CREATE VIEW class_index AS SELECT * FROM read_parquet('{class_index}', hive_partitioning = false);
+CREATE VIEW members AS SELECT * FROM read_parquet('{members}', hive_partitioning = false);
+CREATE VIEW locations AS SELECT * FROM read_parquet('{locations}', hive_partitioning = false);
+CREATE VIEW backgrounds AS SELECT * FROM read_parquet('{backgrounds}', hive_partitioning = false);
+CREATE VIEW masks AS SELECT * FROM read_parquet('{masks}', hive_partitioning = false);
+CREATE VIEW keys AS SELECT * FROM read_parquet('{keys}', hive_partitioning = false);
 
 -- Worked out once by sql/category.sql, or by a definition of the user's own.
-CREATE VIEW class_kinds AS SELECT * FROM read_parquet('{class_kinds}');
-CREATE VIEW clip_categories AS SELECT * FROM read_parquet('{clip_categories}');
+CREATE VIEW class_kinds AS SELECT * FROM read_parquet('{class_kinds}', hive_partitioning = false);
+CREATE VIEW clip_categories AS SELECT * FROM read_parquet('{clip_categories}', hive_partitioning = false);
 
 CREATE VIEW subjects AS
 SELECT subject.*, class.name AS class_name
-FROM read_parquet('{subjects}') AS subject JOIN classes AS class USING (class_id);
+FROM read_parquet('{subjects}', hive_partitioning = false) AS subject JOIN classes AS class USING (class_id);
 
 CREATE VIEW views AS
 SELECT view.*, class.name AS class_name
-FROM read_parquet('{views}') AS view JOIN classes AS class USING (class_id);
+FROM read_parquet('{views}', hive_partitioning = false) AS view JOIN classes AS class USING (class_id);
 
 -- Views by clip: a picture belongs to its clip and to the clip's twins in other parts.
 CREATE VIEW clip_views AS
@@ -55,19 +55,19 @@ FROM views AS view WHERE view.clip_id IS NOT NULL;
 -- Pairs by their row number in the file, which is what a shard of pairs is a range of.
 CREATE VIEW pairs AS
 SELECT pair.* EXCLUDE (file_row_number), pair.file_row_number AS pair_id, class.name AS class_name, partner.name AS partner_class_name
-FROM read_parquet('{pairs}', file_row_number = true) AS pair
+FROM read_parquet('{pairs}', file_row_number = true, hive_partitioning = false) AS pair
 JOIN classes AS class ON class.class_id = pair.class_id
 JOIN classes AS partner ON partner.class_id = pair.partner_class_id;
 
 -- Which pairs have both clips in the catalog: the rows of config nexus-cross, by id alone.
 CREATE VIEW known_pairs AS
-SELECT file_row_number AS row_id FROM read_parquet('{pairs}', file_row_number = true)
+SELECT file_row_number AS row_id FROM read_parquet('{pairs}', file_row_number = true, hive_partitioning = false)
 WHERE clip_id IS NOT NULL AND partner_clip_id IS NOT NULL;
 
 -- Pairs whose clips are both here, by ids and scores alone: ten million rows without a join.
 CREATE VIEW pair_links AS
 SELECT clip_id, partner_clip_id, class_id, partner_class_id, text_similarity, image_similarity
-FROM read_parquet('{pairs}') WHERE clip_id IS NOT NULL AND partner_clip_id IS NOT NULL;
+FROM read_parquet('{pairs}', hive_partitioning = false) WHERE clip_id IS NOT NULL AND partner_clip_id IS NOT NULL;
 
 -- has_subject(clip_id, 'woman'): the clip has a subject of that class.
 -- has_subject(clip_id, 'woman', min_gme := 0.3): one whose gme_score is at least that; a missing score is not.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import math
+import operator
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
@@ -15,13 +16,32 @@ import pyarrow as pa
 
 from opens2v_data.catalog.schemas import CLIPS
 from opens2v_data.errors import MissingExtraError, QueryError
-from opens2v_data.query.bound import Bound, all_of, identifier
+from opens2v_data.query.bound import Bound, all_of, check_value, identifier
 from opens2v_data.query.spec import Sort
+from opens2v_data.query.warm import SCALARS
 
 if TYPE_CHECKING:
     from opens2v_data.query.slices import Slice
 
 TRIPLES_AT_ONCE = 256
+PAGE_COLUMNS = (
+    "clip_id",
+    "part",
+    "clip_key",
+    "aesthetic",
+    "motion",
+    "tech",
+    "fps",
+    "num_frames",
+    "width",
+    "height",
+    "num_subjects",
+)
+"""What a page shows of a clip when nothing else is asked for."""
+
+MAX_BINS = 100_000
+MAX_EDGE = 1e300
+"""Of a histogram: beyond, the width of a bin leaves float64."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,20 +110,27 @@ def ids(s: Slice) -> np.ndarray:
 
 def page(s: Slice, *, after: str | None, n: int, columns: Sequence[str] | None) -> Page:
     """See `Slice.page`."""
+    n = operator.index(n)
     if n < 1:
         raise ValueError(f"n must be 1 or more, got {n}")
-    chosen = _columns(s, columns)
+    chosen = _columns(s, PAGE_COLUMNS if columns is None else columns)
     order = (*s.spec.order, Sort(column="clip_id"))
     conditions = [s.spec.membership()]
     if after is not None:
         conditions.append(_beyond(order, _decode(s, order, after)))
-    keys = ", ".join(dict.fromkeys(_quoted(sort.column) for sort in order))
+    # What lies in memory comes with the order; the rest by the ids found, or whole columns would be read.
+    ready = [name for name in chosen if name in SCALARS] if s.query.is_warm else []
+    keys = ", ".join(dict.fromkeys(map(_quoted, [*(sort.column for sort in order), *ready])))
     where = all_of(conditions)
     found = _ask(s, f"SELECT {keys} FROM clips WHERE {{}} ORDER BY {s.spec.order_by} LIMIT {n + 1}", where)
     has_more = found.num_rows > n
     found = found.slice(0, n)
     last = _encode(s, order, [found.column(sort.column)[n - 1].as_py() for sort in order]) if has_more else None
-    rows = found.select(chosen) if set(chosen) <= set(found.column_names) else _rows_of(s, found, chosen)
+    rest = [name for name in chosen if name not in found.column_names]
+    if rest:
+        for name, column in zip(rest, _rows_of(s, found, rest).columns, strict=True):
+            found = found.append_column(name, column)
+    rows = found.select(chosen)
     return Page(rows=rows, after=last)
 
 
@@ -111,21 +138,29 @@ def facets(s: Slice, column: str, *, limit: int) -> pa.Table:
     """See `Slice.facets`."""
     types = dict(s.query.columns("regular"))
     name = identifier(column, types)
+    limit = operator.index(limit)
     if limit < 1:
         raise ValueError(f"limit must be 1 or more, got {limit}")
     value = f"unnest(list_distinct({name}))" if types[column].endswith("[]") else name
     sql = f"SELECT value, count(*) AS num_clips FROM (SELECT {value} AS value FROM clips WHERE {{}}) GROUP BY value"
-    return _ask(s, f"{sql} ORDER BY num_clips DESC, value LIMIT {int(limit)}", s.spec.membership())
+    return _ask(s, f"{sql} ORDER BY num_clips DESC, value LIMIT {limit}", s.spec.membership())
 
 
 def histograms(
     s: Slice, columns: Sequence[str], *, bins: int, lo: float | None, hi: float | None
 ) -> dict[str, Histogram]:
     """See `Slice.hists`."""
-    if bins < 1:
-        raise ValueError(f"bins must be 1 or more, got {bins}")
+    bins = operator.index(bins)
+    if not 1 <= bins <= MAX_BINS:
+        raise ValueError(f"bins must be from 1 to {MAX_BINS:,}, got {bins}")
+    if any(edge is not None and not -MAX_EDGE <= edge <= MAX_EDGE for edge in (lo, hi)):
+        raise ValueError(f"lo and hi must lie in [{-MAX_EDGE}, {MAX_EDGE}], got {lo} and {hi}")
     if lo is not None and hi is not None and not lo < hi:
         raise ValueError(f"expected lo < hi, got {lo} and {hi}")
+    if isinstance(columns, str):
+        raise TypeError(f"columns must be a list of names, got the text {columns!r}")
+    if not columns:
+        return {}
     types = dict(s.query.columns("regular"))
     for column in columns:
         identifier(column, types)
@@ -229,7 +264,7 @@ def polars() -> Any:
 
 def _ask(s: Slice, sql: str, piece: Bound) -> pa.Table:
     """Ask a statement with one piece of SQL in it, in place of `{}`."""
-    return s.query.ask(sql.replace("{}", piece.sql, 1), piece.values, tables=piece.tables)
+    return s.query.ask(sql.replace("{}", piece.sql, 1), piece.values, tables=piece.tables, is_of_pieces=True)
 
 
 def _quoted(name: str) -> str:
@@ -314,16 +349,17 @@ def _encode(s: Slice, order: Sequence[Sort], last: Sequence[Any]) -> str:
 
 
 def _decode(s: Slice, order: Sequence[Sort], after: str) -> list[Any]:
+    if not isinstance(after, str):
+        raise TypeError(f"after must be the text that a page gave, got {type(after).__name__}")
     try:
         found = json.loads(base64.b64decode(after + "=" * (-len(after) % 4), altchars=b"-_", validate=True))
         name, *last = found
         is_mine = name == _order_name(s, order) and len(last) == len(order)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         is_mine, last = False, []
     if not is_mine:
         raise QueryError(f"after={after[:80]!r} is no page of this order and catalog; start with the first page")
-    from opens2v_data.query.bound import check_value
-
     for value in last:
-        check_value(value)
+        # Columns may hold U+0000, and this is bound, never written out.
+        check_value(value.replace("\0", "") if isinstance(value, str) else value)
     return last

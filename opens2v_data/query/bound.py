@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -52,7 +53,7 @@ class Bound:
         """
         if (found := len(marks(self.sql))) != len(self.values):
             raise ValueError(
-                f"expected {found} values for the {found} marks `?` in {self.sql!r}, got {len(self.values)}"
+                f"expected {found} values for the {found} marks `?` in {self.sql.strip()!r}, got {len(self.values)}"
             )
 
     def literal(self) -> str:
@@ -97,6 +98,7 @@ def bind(sql: str, values: Sequence[Any], *, names: Iterable[str] = ()) -> Bound
     """
     if not isinstance(sql, str) or not sql.strip():
         raise ValueError(f"expected a SQL condition as text, got {sql!r}")
+    check_statement(sql)
     for value in values:
         check_value(value)
     example = "aesthetic > ? AND has_subject(clip_id, ?)"
@@ -106,11 +108,15 @@ def bind(sql: str, values: Sequence[Any], *, names: Iterable[str] = ()) -> Bound
             statements = duckdb.extract_statements(text)
             if len(statements) != 1:
                 raise QueryError(f"{sql!r} is several SQL statements, expected one condition, for example {example}")
-            if any(not name.isdigit() for name in statements[0].named_parameters):
-                raise ValueError(f"expected values as plain `?` in {sql!r}, found a named one; write {example}")
+            # A number or name of their own would take the values of other conditions.
+            if _numbered(sql) or len(statements[0].named_parameters) != len(marks(sql)):
+                raise ValueError(
+                    f"expected values as plain `?` in {sql!r}, found named or numbered ones; write {example}"
+                )
     except duckdb.Error as error:
         raise QueryError(f"{sql!r} is no SQL condition: {explain(error, sql, names=names, example=example)}") from error
-    return Bound(sql=sql, values=tuple(values))
+    # On a line of its own, which is then all that a message of DuckDB shows.
+    return Bound(sql=f"\n{sql}", values=tuple(values))
 
 
 def marks(sql: str) -> list[int]:
@@ -120,6 +126,19 @@ def marks(sql: str) -> list[int]:
     text = sql.encode()
     tokens = duckdb.tokenize(sql)
     return [at for at, kind in tokens if kind == duckdb.token_type.operator and text[at : at + 1] == b"?"]
+
+
+def _numbered(sql: str) -> bool:
+    """Return whether some SQL has marks like `?1`, `$1` or `$name`."""
+    if "?" not in sql and "$" not in sql:
+        return False
+    text, tokens = sql.encode(), duckdb.tokenize(sql)
+    after = [*(kind for _, kind in tokens[1:]), None]
+    return any(
+        text[at : at + 1] == b"$" or (text[at : at + 1] == b"?" and following == duckdb.token_type.numeric_const)
+        for (at, kind), following in zip(tokens, after, strict=True)
+        if kind == duckdb.token_type.operator
+    )
 
 
 def literal(value: Any) -> str:
@@ -134,28 +153,48 @@ def literal(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int):
-        return str(int(value))
+        return _signed(str(int(value)))
     if isinstance(value, float):
         if math.isfinite(value):
-            return f"{value!r}::DOUBLE"
+            # `float`: NumPy's own float64 shows its type.
+            return _signed(f"{float(value)!r}::DOUBLE")
         return f"'{'nan' if math.isnan(value) else 'inf' if value > 0 else '-inf'}'::DOUBLE"
     if isinstance(value, str):
         return "'" + value.replace("'", "''") + "'"
     return "[" + ", ".join(map(literal, value)) + "]"
 
 
+def _signed(number: str) -> str:
+    # After a minus, another one would begin a comment.
+    return f"({number})" if number.startswith("-") else number
+
+
+def check_statement(sql: str) -> None:
+    """Refuse what cannot be SQL.
+
+    Raises:
+        TypeError: no text.
+        ValueError: no Unicode (lone surrogates), or U+0000 in it.
+    """
+    if not isinstance(sql, str):
+        raise TypeError(f"expected SQL as text, got {type(sql).__name__}")
+    check_value(sql)
+
+
 def check_value(value: Any) -> None:
     """Refuse what cannot be bound and written out alike.
 
     Raises:
-        TypeError: not a text, number, bool, None or a list of these.
+        TypeError: not a text, number, bool, None or a list of these; a list of texts and others.
         ValueError: a text that is no Unicode (lone surrogates), or holds U+0000; an integer beyond 64 bits.
     """
     if isinstance(value, list | tuple):
+        if any(isinstance(one, list | tuple) for one in value):
+            raise TypeError("expected a flat list of texts or of numbers, got a list in a list")
         for one in value:
             check_value(one)
-            if isinstance(one, list | tuple):
-                raise TypeError(f"expected a flat list of texts and numbers, got {value!r}")
+        if len({isinstance(one, str) for one in value if one is not None}) > 1:
+            raise TypeError(f"expected a list of texts or of numbers, got both in {value!r}")
         return
     if isinstance(value, str):
         if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
@@ -192,10 +231,10 @@ def comparison(column: str, wanted: str | float, *, what: str) -> Bound:
         ValueError: it is no comparison with a number.
     """
     expected = f'expected a number, ">0.3", "<=0.5" or "0.3..0.5" for {what}, got {wanted!r}'
-    if isinstance(wanted, bool) or wanted is None:
+    if isinstance(wanted, Real) and not isinstance(wanted, bool):
+        return Bound(sql=f"{column} >= ?", values=(_number(wanted, expected),))
+    if not isinstance(wanted, str):
         raise ValueError(expected)
-    if isinstance(wanted, int | float):
-        return Bound(sql=f"{column} >= ?", values=(float(wanted),))
     if ".." in wanted:
         low, _, high = wanted.partition("..")
         return Bound(sql=f"{column} >= ? AND {column} < ?", values=(_number(low, expected), _number(high, expected)))
@@ -204,6 +243,11 @@ def comparison(column: str, wanted: str | float, *, what: str) -> Bound:
         raise ValueError(expected)
     sign = {None: ">=", "==": "="}.get(found[1], found[1])
     return Bound(sql=f"{column} {sign} ?", values=(_number(found[2], expected),))
+
+
+def exact_path(path: str) -> str:
+    """Return a file's path for `read_parquet`, to which `*`, `?` and `[` are patterns of paths otherwise."""
+    return re.sub(r"[*?\[]", r"[\g<0>]", path)
 
 
 def all_of(conditions: Iterable[Bound]) -> Bound:
@@ -218,7 +262,10 @@ def any_of(conditions: Iterable[Bound]) -> Bound:
 
 def not_(condition: Bound) -> Bound:
     """Return the condition that one does not hold; where it is null, it does not."""
-    return Bound(sql=f"NOT coalesce(({condition.sql}\n), false)", values=condition.values, tables=condition.tables)
+    # A number is a condition as well, as in WHERE.
+    return Bound(
+        sql=f"NOT coalesce(({condition.sql}\n)::BOOLEAN, false)", values=condition.values, tables=condition.tables
+    )
 
 
 def _joined(conditions: list[Bound], by: str, nothing: str) -> Bound:
@@ -231,10 +278,10 @@ def _joined(conditions: list[Bound], by: str, nothing: str) -> Bound:
     return Bound(sql=text, values=values, tables=tables)
 
 
-def _number(text: str, expected: str) -> float:
+def _number(wanted: str | Real, expected: str) -> float:
     try:
-        value = float(text)
-    except ValueError as error:
+        value = float(wanted)
+    except (ValueError, OverflowError) as error:
         raise ValueError(expected) from error
     if math.isnan(value):
         raise ValueError(expected)

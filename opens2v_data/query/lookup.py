@@ -32,10 +32,12 @@ def clip_ids_of(query: Query, keys: Sequence[str]) -> np.ndarray:
 
     Raises:
         QueryError: a key that no clip has, or that several have.
-        TypeError: a text instead of a list of keys.
+        TypeError: a text instead of a list of keys, or a key that is none.
     """
     if isinstance(keys, str):
         raise TypeError(f"keys must be a list of keys, got the text {keys!r}")
+    if wrong := [key for key in keys if not isinstance(key, str)]:
+        raise TypeError(f"keys must be texts, got {wrong[0]!r}")
     if not keys:
         return np.empty(0, np.int32)
     # A key holds no slash; what stands before one is the part.

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from opens2v_data.errors import QueryError
-from opens2v_data.query.bound import Bound, identifier
+from opens2v_data.query.bound import Bound, exact_path, identifier
 from opens2v_data.query.spec import Sort, Spec
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def read_facts(path: str | os.PathLike[str]) -> SavedSlice:
             raise QueryError(
                 f"{place} is a slice of version {facts['version']}, opens2v-data reads {VERSION}; save it again"
             )
-        if any(name not in schema.names for name in _COLUMNS):
+        if any(name not in schema.names for name in _COLUMNS) or not isinstance(facts["digest"], str):
             raise KeyError("columns")
         return SavedSlice(
             path=place,
@@ -140,9 +140,13 @@ def open_saved(query: Query, path: str | os.PathLike[str], *, remap: bool = Fals
             "mean other clips here. Open that catalog, or find the clips by part and key with remap=True (--remap)"
         )
     else:
-        wanted = pq.read_table(place, columns=list(_COLUMNS)).append_column(
-            "at", pa.array(np.arange(facts.num_clips, dtype=np.int64))
-        )
+        try:
+            # Not `read_table`, to which a folder `part=…` in the path is a column.
+            with pq.ParquetFile(place) as file:
+                rows = file.read(columns=list(_COLUMNS))
+        except (pa.ArrowException, OSError) as error:
+            raise QueryError(f"the saved slice at {place} is damaged ({error}); save it again") from error
+        wanted = rows.append_column("at", pa.array(np.arange(rows.num_rows, dtype=np.int64)))
         found = query.ask(
             "SELECT clip.clip_id FROM saved_rows AS saved JOIN clips AS clip USING (part, clip_key) ORDER BY saved.at",
             tables={"saved_rows": wanted},
@@ -154,7 +158,8 @@ def open_saved(query: Query, path: str | os.PathLike[str], *, remap: bool = Fals
 def _among(ids: np.ndarray, place: str | None) -> Bound:
     """Return the condition of some ids: by the file they lie in, where there is one, since that can be written out as SQL."""
     if place is not None:
-        return Bound(sql="clip_id IN (SELECT clip_id FROM read_parquet(?))", values=(place,))
+        sql = "clip_id IN (SELECT clip_id FROM read_parquet(?, hive_partitioning = false))"
+        return Bound(sql=sql, values=(exact_path(place),))
     name = f"ids_{uuid.uuid4().hex}"
     table = pa.table({"clip_id": pa.array(ids, pa.int32())})
     return Bound(sql=f"clip_id IN (SELECT clip_id FROM {name})", tables={name: table})
