@@ -52,6 +52,10 @@ class OpenS2V:
     def __len__(self) -> int:
         return self.catalog.num_rows("clips")
 
+    def warm(self) -> None:
+        """Load the numbers of all clips into memory, for whoever asks often; see `Query.warm`."""
+        self.query.warm()
+
     @property
     def all(self) -> Slice:
         """All clips, as a slice."""

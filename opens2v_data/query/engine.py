@@ -112,6 +112,7 @@ class Query:
         self._connection: duckdb.DuckDBPyConnection | None = None
         self._tables: TableFileSystem | None = None
         self._made: set[str] = set()
+        self._columns: dict[Config, list[tuple[str, str]]] = {}
         self._is_plain = False
         self.is_warm = False
 
@@ -123,11 +124,14 @@ class Query:
 
     def columns(self, config: Config) -> list[tuple[str, str]]:
         """Return the names and SQL types of the columns that a condition on this config can use."""
-        sql = f"DESCRIBE {_source(config, 'true')}"
-        rows = self._cursor(sql).execute(sql).fetchall()
-        # Not asked for: that would open, or work out, the tables that hold them.
-        joined = [(name, type_) for one in JOINED for name, (_, type_) in one.columns.items()]
-        return [*((row[0], row[1]) for row in rows if row[0] != "row_id"), *joined]
+        # Kept: a catalog does not change, and to ask opens a footer, 60 ms at 5 M clips.
+        if config not in self._columns:
+            sql = f"DESCRIBE {_source(config, 'true')}"
+            rows = self._cursor(sql).execute(sql).fetchall()
+            # Not asked for: that would open, or work out, the tables that hold them.
+            joined = [(name, type_) for one in JOINED for name, (_, type_) in one.columns.items()]
+            self._columns[config] = [*((row[0], row[1]) for row in rows if row[0] != "row_id"), *joined]
+        return list(self._columns[config])
 
     def row_ids(
         self,
@@ -427,7 +431,7 @@ class Query:
         """Return a cursor for one call, with the views that some SQL names, and tables of its own."""
         # One cursor per call: a connection shared by threads raises, and a forked one hangs.
         joined = [] if self._is_plain else joined_in(sql, is_of_pieces=is_of_pieces)
-        is_warm = self.is_warm and not warm.needs_rows(sql)
+        is_warm = self.is_warm and warm.is_enough(sql)
         if not self._derived and names_categories(sql, is_of_pieces=is_of_pieces):
             self.build_categories()
         with self._lock:

@@ -1,0 +1,92 @@
+"""The numbers of clips in memory: the same answers as from the files, and no file read for them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import opens2v_data
+from opens2v_data.query.warm import SCALARS, is_enough
+
+QUESTIONS = [
+    "SELECT count(*) AS n FROM clips WHERE aesthetic > 5 AND motion > 0.01",
+    "SELECT part, count(*) AS n, avg(aesthetic) AS a FROM clips GROUP BY part ORDER BY part",
+    "SELECT clip_id, duration_seconds, aspect_ratio FROM clips ORDER BY aesthetic DESC NULLS LAST, clip_id",
+    "SELECT category, count(*) AS n FROM clips GROUP BY 1 ORDER BY 1",
+    "SELECT clip_id, clip_key, aesthetic FROM clips ORDER BY clip_id",
+    "SELECT clip_id, aesthetic * motion AS product FROM clips WHERE part = 'total_part2' ORDER BY clip_id",
+    "SELECT * FROM clips ORDER BY clip_id",
+    "FROM clips ORDER BY clip_id LIMIT 3",
+    "SELECT clip.* FROM clips AS clip ORDER BY clip_id",
+    "SELECT COLUMNS('aes.*') FROM clips ORDER BY clip_id",
+    "SELECT count(*) AS n FROM clips WHERE has_subject(clip_id, 'woman', min_gme := 0.2)",
+    "SELECT count(*) AS n FROM clips JOIN captions USING (clip_id) WHERE caption LIKE '%dog%'",
+    "SELECT unnest(subject_tags) AS tag, count(*) AS n FROM clips GROUP BY 1 ORDER BY 1",
+]
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_a_warm_catalog_answers_like_a_cold_one(sample_catalog: Path, question: str) -> None:
+    cold, warm = opens2v_data.open(sample_catalog), opens2v_data.open(sample_catalog)
+    warm.warm()
+    assert warm.sql(question).to_pylist() == cold.sql(question).to_pylist()
+    assert warm.sql(question).schema == cold.sql(question).schema
+
+
+@pytest.mark.parametrize(
+    ("question", "expected"),
+    [
+        ("SELECT count(*) FROM clips WHERE aesthetic > 5", True),
+        ("SELECT count ( * ) FROM clips", True),
+        ("SELECT aesthetic*motion FROM clips", True),
+        ("SELECT * FROM clips", False),
+        ("SELECT clip_id, * EXCLUDE (clip_id) FROM clips", False),
+        ("WITH x AS (FROM clips) SELECT 1 FROM x", False),
+        ("SELECT clip.* FROM clips AS clip", False),
+        ("SELECT clip_key FROM clips", False),
+        ("SELECT name FROM classes", False),
+    ],
+)
+def test_what_is_kept_is_enough_for_numbers_alone(question: str, expected: bool) -> None:
+    assert is_enough(question) is expected
+
+
+def test_a_warm_catalog_reads_no_file_of_clips(sample_catalog: Path, tmp_path: Path) -> None:
+    import shutil
+
+    copy = shutil.copytree(sample_catalog, tmp_path / "catalog")
+    catalog = opens2v_data.open(copy)
+    catalog.warm()
+    expected: dict[str, Any] = {
+        "count": catalog.where("aesthetic > 5").count(),
+        "hist": catalog.all.hist("aesthetic").counts.tolist(),
+        "page": catalog.all.sort("-aesthetic").page(n=5, columns=["clip_id", "motion"]).rows.to_pylist(),
+    }
+    catalog.where("aesthetic > 5").ids()
+    (copy / "clips.parquet").unlink()
+    (copy / "clips.parquet").write_bytes(b"not parquet any more")
+    assert catalog.where("aesthetic > 5").count() == expected["count"]
+    assert catalog.all.hist("aesthetic").counts.tolist() == expected["hist"]
+    assert catalog.all.sort("-aesthetic").page(n=5, columns=["clip_id", "motion"]).rows.to_pylist() == expected["page"]
+
+
+def test_a_closed_or_forked_catalog_is_cold_and_still_answers(sample_catalog: Path) -> None:
+    catalog = opens2v_data.open(sample_catalog)
+    catalog.warm()
+    assert catalog.query.is_warm
+    count = catalog.where("aesthetic > 5").count()
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if not catalog.query.is_warm and catalog.where("aesthetic > 5").count() == count else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    catalog.query.close()
+    assert not catalog.query.is_warm
+    assert catalog.where("aesthetic > 5").count() == count
+
+
+def test_scalars_are_all_numbers_of_clips_and_the_part() -> None:
+    assert {"clip_id", "part", "aesthetic", "num_masks", "json_offset"} <= set(SCALARS)
+    assert not {"clip_key", "subject_tags", "path"} & set(SCALARS)
