@@ -34,6 +34,10 @@ T = TypeVar("T")
 MAX_WASTE_BYTES = 32 << 20
 """A server that ignores ranges sends a file from its start: up to here that is read and cut, beyond it refused."""
 
+SLOWEST_BYTES_PER_SECOND = 1 << 16
+"""A body may take a second for each so many bytes, besides the time of its request; what comes slower is given up."""
+
+_CHUNK_BYTES = 1 << 18
 _RETRIED = frozenset((408, 425, 429, 500, 502, 503, 504))
 _USER_AGENT = "opens2v-data"
 
@@ -44,7 +48,8 @@ class HttpOptions:
 
     Attributes:
         attempts: requests for one range, the first included.
-        timeout_seconds: for one request, from connecting to its last byte. 2 MB at 64 kB/s take 30 s.
+        timeout_seconds: for one request, from connecting to its last byte. 2 MB at 64 kB/s take 30 s. A repetition gets a
+            second more for each 64 KiB of its range.
         backoff_seconds: before a repetition; doubles each time, with jitter. After the fast way failed there is no wait.
         max_backoff_seconds: the longest of these waits.
         max_retry_after_seconds: a server that asks for a longer wait than this gets its refusal reported instead. The Hub's
@@ -259,14 +264,19 @@ def _read_fast(address: Address, start: int, length: int) -> bytes | None:
         store = address.store
         if store is None:
             return None
-        data = store.get_range("", start=start, length=length)
+        # As a stream: its chunks are copied once, into `bytes`. `get_range` joins them first and copies the whole again, which
+        # costs 0.2 CPU-s per GB more (benchmarks/fetch.py, the two clients of obstore alone).
+        answer = store.get("", options={"range": (start, start + length)})
+        if answer.range != (start, start + length):
+            return None
+        data = next(answer.stream(min_chunk_size=length), b"")
     except UnauthenticatedError:
         raise AddressRefusedError(401) from None
     except PermissionDeniedError:
         raise AddressRefusedError(403) from None
     except (BaseError, OSError, ValueError):
         return None
-    return data.to_bytes() if len(data) == length else None
+    return data if len(data) == length else None
 
 
 # -- by the standard library, which logs nothing ----------------------------------------------------------------------
@@ -338,7 +348,8 @@ def _failed(where: str, error: Exception) -> RemoteError:
 
 def _read_carefully(address: Address, start: int, length: int, label: str, options: HttpOptions) -> bytes:
     where = f"{label}, bytes {start} to {start + length}"
-    return _get(address, start, length, where, options, lambda answer: _body(answer, start, length, where))
+    give_up_at = time.monotonic() + options.timeout_seconds + length / SLOWEST_BYTES_PER_SECOND
+    return _get(address, start, length, where, options, lambda answer: _body(answer, start, length, where, give_up_at))
 
 
 def _ask_size(address: Address, label: str, options: HttpOptions) -> int:
@@ -384,7 +395,7 @@ def _get(address: Address, start: int, length: int, where: str, options: HttpOpt
     )
 
 
-def _body(answer: Any, start: int, length: int, where: str) -> bytes:
+def _body(answer: Any, start: int, length: int, where: str, give_up_at: float) -> bytes:
     skip = 0
     if answer.status == 206:
         given = answer.headers.get("Content-Range", "")
@@ -401,12 +412,31 @@ def _body(answer: Any, start: int, length: int, where: str) -> bytes:
                 status=answer.status,
                 is_retryable=True,
             )
-    data = answer.read(skip + length)[skip:]
+    data = _read_until(answer, skip + length, where, give_up_at + skip / SLOWEST_BYTES_PER_SECOND)[skip:]
     if len(data) != length:
         raise RemoteError(
             f"{where}: {len(data)} bytes came, expected {length}", status=answer.status, is_retryable=True
         )
     return data
+
+
+def _read_until(answer: Any, length: int, where: str, give_up_at: float) -> bytes:
+    """Return up to `length` bytes of a body; a server that sends now and then a byte keeps no socket's timeout from passing."""
+    chunks: list[bytes] = []
+    missing = length
+    while missing:
+        chunk = answer.read1(min(missing, _CHUNK_BYTES))
+        if not chunk:
+            break
+        chunks.append(chunk)
+        missing -= len(chunk)
+        if missing and time.monotonic() >= give_up_at:
+            raise RemoteError(
+                f"{where}: {length - missing} of {length} bytes came in the time there is, slower than "
+                f"{SLOWEST_BYTES_PER_SECOND} bytes a second",
+                is_retryable=True,
+            )
+    return b"".join(chunks)
 
 
 def retry_after_seconds(headers: Any) -> float | None:

@@ -18,8 +18,10 @@ from typing import Any
 
 import pytest
 
+from archive.tars import MP4_START, written_by_tarfile
 from localhub import Faults, LocalHub
-from opens2v_data.archive import http, remote
+from opens2v_data.archive import Part, Piece, http, remote
+from opens2v_data.archive.chains import ChainOptions, ChainScan
 from opens2v_data.archive.http import HttpOptions
 from opens2v_data.archive.remote import HttpStore, HubStore
 from opens2v_data.errors import (
@@ -476,3 +478,55 @@ def test_waiting_because_the_server_says_so_can_be_seen(hub: LocalHub) -> None:
     assert store.counters.waiting_until > time.monotonic()
     hub.faults = Faults()
     reader.join()
+
+
+def test_a_body_that_trickles_is_given_up_and_said_to_be_slow(hub: LocalHub) -> None:
+    # 4 KiB each half second: no wait is as long as the timeout, and all of it would take 5 s.
+    store = store_of(hub, options=HttpOptions(attempts=2, backoff_seconds=0.01, timeout_seconds=1.0))
+    store.size(PIECES[0])
+    hub.faults = Faults(bandwidth_bytes_per_second=8_192, applies_to=frozenset({"cdn"}))
+    with pytest.raises(RemoteError, match=r"bytes 0 to 40000: \d+ of 40000 bytes came in the time there is") as caught:
+        store.read_range(PIECES[0], 0, 40_000)
+    assert caught.value.is_retryable
+    assert hub.counts().cdn.num_requests == 2
+
+
+def test_a_slow_body_that_comes_in_time_is_read(hub: LocalHub, folder: Path) -> None:
+    # The fast way has a second for all of it; a repetition gets one more for each 64 KiB.
+    store = store_of(hub, options=HttpOptions(attempts=3, backoff_seconds=0.01, timeout_seconds=1.0))
+    store.size(PIECES[0])
+    hub.faults = Faults(bandwidth_bytes_per_second=130_000, applies_to=frozenset({"cdn"}))
+    assert store.read_range(PIECES[0], 0, 190_000) == (folder / PIECES[0]).read_bytes()[:190_000]
+    assert store.counters.num_retries >= 1
+
+
+def test_a_proxy_that_ignores_ranges_is_read_from_the_start_up_to_a_limit(
+    hub: LocalHub, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = store_of(hub)
+    store.size(PIECES[0])
+    hub.faults = Faults(p_whole_file=1.0, applies_to=frozenset({"cdn"}))
+    assert store.read_range(PIECES[0], 120_000, 5_000) == (folder / PIECES[0]).read_bytes()[120_000:125_000]
+    monkeypatch.setattr(http, "MAX_WASTE_BYTES", 100_000)
+    assert store.read_range(PIECES[0], 90_000, 10_000) == (folder / PIECES[0]).read_bytes()[90_000:100_000]
+    with pytest.raises(RemoteError, match=r"the server ignores byte ranges \(status 200\)"):
+        store.read_range(PIECES[0], 120_000, 5_000)
+
+
+def test_an_index_of_a_private_repository_needs_the_token_which_only_the_hub_sees(tmp_path: Path) -> None:
+    files = [(f"p/{number}.mp4", MP4_START + bytes(20_000)) for number in range(40)]
+    tar = written_by_tarfile(files)
+    paths = (tmp_path / "p.tar.split.000", tmp_path / "p.tar.split.001")
+    paths[0].write_bytes(tar[:400_000])
+    paths[1].write_bytes(tar[400_000:])
+    pieces = tuple(Piece(path=path.name, size_bytes=path.stat().st_size) for path in paths)
+    part = Part(name="p", layout="split-tar", pieces=pieces)
+    options = ChainOptions(max_chains=4, min_chain_bytes=100_000, scan_bytes=65_536, probe_requests=2)
+    with LocalHub(lfs_threshold_bytes=1) as server:
+        server.add_repo(REPO, tmp_path, private=True)
+        scan = ChainScan(store_of(server, token=server.token), part, options=options)
+        assert [member.name for member in scan] == [name for name, _ in files]
+        assert server.counts().cdn.num_requests > 10
+        assert server.counts().cdn_with_token == 0
+        with pytest.raises(RemoteError, match=r"the Hub answered 401.*hf auth login"):
+            list(ChainScan(store_of(server), part, options=options))
