@@ -7,6 +7,8 @@ same 300 ranges of about 2 MB from it, each client in a process of its own, the 
     HfFileSystem     cat_file in 32 threads
     fsspec           cat_ranges of HfFileSystem
     httpx            Client in 32 threads, from /resolve on, following redirects (httpx2, which huggingface_hub uses)
+    obstore alone    in 32 threads: signed addresses asked for once, then ranges of them, with no checks and nothing tried again:
+                     the floor under ours; as `Bytes` of its own, and as Python's `bytes`, which ours gives
 
     python benchmarks/fetch.py --runs 5
     python benchmarks/fetch.py --latency-ms 5 --bandwidth-mb 40      # of one connection
@@ -92,11 +94,29 @@ def read(r):
 with ThreadPoolExecutor(32) as pool:
     report(list(pool.map(read, ranges)))
 """
+OBSTORE = """
+from concurrent.futures import ThreadPoolExecutor
+from obstore.store import HTTPStore
+from opens2v_data.archive.remote import HubStore
+hub = HubStore(facts["repo"], revision=facts["commit"], token=False)
+begin()
+addresses = [hub._flight(path).resolved(hub).address.url for path in paths]
+plain = {"client_options": {"allow_http": True, "timeout": "60s"}, "retry_config": {"max_retries": 0}}
+stores = [HTTPStore.from_url(address, **plain) for address in addresses]
+def read(r):
+    data = stores[r[0]].get_range("", start=r[1], length=r[2])
+    return mark(AS(data))
+with ThreadPoolExecutor(32) as pool:
+    report(list(pool.map(read, ranges)))
+"""
+FLOOR = "obstore alone, 32 threads"
 CLIENTS = {
     "ours": OURS,
     "HfFileSystem.cat_file, 32 threads": HF_CAT_FILE,
     "fsspec cat_ranges (HfFileSystem)": CAT_RANGES,
     "httpx, 32 threads": HTTPX,
+    FLOOR: OBSTORE.replace("AS", "memoryview"),
+    "obstore alone, as bytes": OBSTORE.replace("AS", "bytes"),
 }
 
 
@@ -138,6 +158,7 @@ def main() -> None:
                     found[name].append(measure(hub, root, name))
     print(f"{machine()}; {len(ranges)} ranges, {wanted_bytes / 1e6:,.0f} MB, {arguments.latency_ms:g} ms latency\n")
     base = median(found.get("HfFileSystem.cat_file, 32 threads", []), "seconds")
+    floor = median(found.get(FLOOR, []), "cpu")
     rows = []
     for name, runs in found.items():
         seconds = median(runs, "seconds")
@@ -147,6 +168,8 @@ def main() -> None:
                 f"{wanted_bytes / 1e6 / seconds:,.0f}",
                 f"{base / seconds:.1f}x" if base else "",
                 f"{median(runs, 'cpu') / wanted_bytes * 1e9:.2f}",
+                f"{median(runs, 'cpu') / floor:.2f}x" if floor else "",
+                f"{median(runs, 'server_cpu') / wanted_bytes * 1e9:.2f}",
                 f"{median(runs, 'imports'):.2f}",
                 f"{median(runs, 'bytes') / wanted_bytes:.2f}x",
                 f"{median(runs, 'requests'):,.0f}",
@@ -159,6 +182,8 @@ def main() -> None:
         "MB/s",
         "HfFileSystem",
         "CPU-s per GB",
+        "obstore alone",
+        "server's",
         "CPU-s of imports",
         "bytes sent",
         "requests",
@@ -169,6 +194,7 @@ def main() -> None:
     digests = {one["digest"] for runs in found.values() for one in runs}
     print(f"\nall clients got the same bytes: {len(digests) == 1}")
     print("MB/s and CPU-s per GB from after the imports on; each client drops a range's bytes when it has them")
+    print("The server runs on the same cores; its CPU-s per GB wanted stand beside, and count for no client")
 
 
 def median(runs: list[dict[str, Any]], key: str) -> float:
@@ -176,11 +202,21 @@ def median(runs: list[dict[str, Any]], key: str) -> float:
     return statistics.median(run[key] for run in runs) if runs else 0.0
 
 
+def cpu_seconds_of(process_id: int) -> float:
+    """Return the CPU seconds of another process so far; 0.0 where the kernel does not show them."""
+    try:
+        fields = Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")  # utime and stime, proc(5)
+
+
 def measure(hub: LocalHub, root: Path, name: str) -> dict[str, Any]:
     """Run one client once."""
     hub.reset_counts()
     home = root / "home"
     environment = hub.environment(home)
+    server_cpu = cpu_seconds_of(hub.process_id)
     os.environ.update(environment)
     cost = run_isolated([sys.executable, "-c", COMMON + CLIENTS[name], str(root / "facts.json")], timeout=600)
     if cost.code:
@@ -192,6 +228,7 @@ def measure(hub: LocalHub, root: Path, name: str) -> dict[str, Any]:
         "digest": answer["digest"],
         "cpu": answer["cpu"],
         "imports": answer["imports"],
+        "server_cpu": cpu_seconds_of(hub.process_id) - server_cpu,
         "rss": cost.max_rss_bytes,
         "bytes": counts.cdn.num_bytes + counts.resolve.num_bytes,
         "requests": counts.cdn.num_requests + counts.resolve.num_requests,

@@ -102,6 +102,11 @@ class LocalHub:
     ) -> None:
         self.close()
 
+    @property
+    def process_id(self) -> int:
+        """The server's process, whose CPU time benchmarks count."""
+        return self._process.pid
+
     def close(self) -> None:
         """Stop the server."""
         if self._process.poll() is None:
