@@ -1,87 +1,56 @@
 """How fast do training clips come, and what do they cost, beside a torch DataLoader and a `datasets` stream?
 
-Each way decodes the same rows of one catalog to the same tensors, in a process of its own, the order of the ways changing from
-run to run:
+Each way decodes the rows of one catalog to 49 frames of 480x832, without pictures of subjects, in a process of its own; the
+order of the ways changes from run to run:
 
     ClipLoader           threads of one process
-    DataLoader           of torch, over `ClipLoader.as_torch_dataset()`: as many worker processes
+    upstream's demo      torch's DataLoader over what upstream's demo loader does, written anew from that: each worker process
+                         reads an mp4 that was extracted beforehand, decodes whole frames with decord (without it, all of them
+                         in sequence with PyAV), resizes them antialiased in float32 and crops; floats go to the main process
+    DataLoader, ours     torch's DataLoader over `ClipLoader.as_torch_dataset()`: as many worker processes
     datasets stream      `decode_clips` over `load_dataset("opens2v-5m", streaming=True)`: as many threads
     sequential           one clip after the other, for what one of them costs
 
-    python benchmarks/loader.py ./opens2v-5m --clips 64 --runs 3
-    python benchmarks/loader.py ./opens2v-5m --release ./release --size 480x832 --frames 49 --workers 2
+CPU is that of the process and its workers between the first batch and the last; memory is the most that all of them held
+together at any half second, pages they share counted once (Pss).
 
-Upstream's own demo loader is not among them: it needs decord; `decode.py` compares the decoding with it.
+    python benchmarks/loader.py                     # 64 copies of the release's sample clip, or of a generated one
+    python benchmarks/loader.py --clips 128 --workers 4 --runs 5
+    python benchmarks/loader.py --catalog ./opens2v-5m --release ./release --where "num_frames > 0"   # without upstream's
+    pip install --no-deps --target rivals decord && python benchmarks/loader.py --rivals rivals
+
+How long the first batch of a full-size catalog takes is the question of `first_batch.py`.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
+import itertools
 import json
+import os
 import random
 import statistics
 import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from measure import machine, run_isolated, table
+from measure import ROOT, machine, run_isolated, table
 
-WORK = """
-import json, sys, time
-facts = json.loads(sys.argv[1])
-import opens2v_data
-import torch
-from opens2v_loaders import ClipLoader, ClipSpec, LoaderOptions, decode_clips
-begun, cpu = time.perf_counter(), time.process_time()
-spec = ClipSpec(num_frames=facts["frames"], stride=facts["stride"], size=tuple(facts["size"]))
-workers, limit, way = facts["workers"], facts["clips"], facts["way"]
-
-def loader():
-    catalog = opens2v_data.open(facts["catalog"], release=facts["release"])
-    options = LoaderOptions(num_threads=workers, max_bad_share=1.0)
-    return ClipLoader(catalog, clip=spec, batch_size=facts["batch"], where=facts["where"], options=options)
-
-def clips():
-    if way == "ClipLoader":
-        while True:
-            for batch in loader_:
-                yield len(batch)
-    elif way == "datasets stream":
-        import datasets
-        while True:
-            chosen = {"data_dir": facts["catalog"], "where": facts["where"]}
-            rows = datasets.load_dataset("opens2v-5m", split="train", streaming=True, **chosen)
-            for _ in decode_clips(rows, spec, num_threads=workers):
-                yield 1
-    else:
-        dataset = loader_.as_torch_dataset()
-        rows = list(range(len(dataset)))
-        good = rows * (limit // len(rows) + 1)
-        if way == "sequential":
-            for i in good:
-                dataset[i]
-                yield 1
-        from torch.utils.data import DataLoader, Subset
-        keep = lambda samples: torch.stack([sample["video"] for sample in samples])
-        for videos in DataLoader(Subset(dataset, good), batch_size=facts["batch"], num_workers=workers, collate_fn=keep):
-            yield len(videos)
-
-loader_ = loader() if way != "datasets stream" else None
-count, first = 0, None
-for number in clips():
-    count += number
-    first = first or time.perf_counter() - begun
-    if count >= limit:
-        break
-print(json.dumps({"clips": count, "seconds": time.perf_counter() - begun, "first": first}), flush=True)
-"""
-WAYS = ("ClipLoader", "DataLoader", "datasets stream", "sequential")
+WAYS = ("ClipLoader", "upstream's demo", "DataLoader, ours", "datasets stream", "sequential")
+Facts = dict[str, Any]
 
 
 def main() -> None:
     """Measure and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("catalog", type=Path)
+    parser.add_argument("--catalog", type=Path, help="default: one of copies of a clip, made for the occasion")
     parser.add_argument("--release")
+    parser.add_argument("--clip", type=Path, help="an mp4 to copy")
     parser.add_argument("--where", default="num_frames > 0", help="rows whose clips all decode")
     parser.add_argument("--clips", type=int, default=64)
     parser.add_argument("--frames", type=int, default=49)
@@ -90,27 +59,248 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--rivals", type=Path, help="folder with decord, see above")
+    parser.add_argument("--only", nargs="+", choices=WAYS, default=list(WAYS))
+    parser.add_argument("--child", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    facts = {name: value for name, value in vars(arguments).items() if name != "runs"}
-    facts |= {"catalog": str(arguments.catalog.resolve()), "size": [int(side) for side in arguments.size.split("x")]}
-    found: dict[str, list[tuple[float, float, float, int]]] = {way: [] for way in WAYS}
-    for run in range(arguments.runs):
-        for way in random.Random(run).sample(WAYS, len(WAYS)):
-            cost = run_isolated([sys.executable, "-c", WORK, json.dumps(facts | {"way": way})], timeout=600)
-            if cost.code:
-                sys.exit(f"{way} failed: {cost.error[-2000:]}")
-            got = json.loads(cost.output.splitlines()[-1])
-            rate, cpu = got["clips"] / got["seconds"], cost.cpu_seconds / got["clips"]
-            found[way].append((rate, cpu, got["first"], cost.max_rss_bytes))
+    if arguments.child:
+        child(json.loads(arguments.child))
+        return
+    with tempfile.TemporaryDirectory(prefix="opens2v-bench-") as folder:
+        names = ("clips", "frames", "stride", "batch", "workers", "where", "release")
+        facts: Facts = {name: getattr(arguments, name) for name in names}
+        facts |= {"size": [int(side) for side in arguments.size.split("x")], "extracted": None}
+        if arguments.catalog is None:
+            from copied_release import make
+
+            release, catalog = make(Path(folder), num_clips=max(16, 4 * arguments.batch), clip=arguments.clip)
+            facts |= {"release": str(release), "catalog": str(catalog), "extracted": str(release / "extracted")}
+        else:
+            facts |= {"catalog": str(arguments.catalog.resolve())}
+        ways = [way for way in arguments.only if way != "upstream's demo" or facts["extracted"]]
+        found: dict[str, list[dict[str, Any]]] = {way: [] for way in ways}
+        environment = {"PYTHONPATH": str(arguments.rivals.resolve())} if arguments.rivals else {}
+        for run in range(arguments.runs):
+            for way in random.Random(run).sample(ways, len(ways)):
+                command = [sys.executable, __file__, "--child", json.dumps(facts | {"way": way})]
+                cost = run_isolated(command, timeout=900, env=environment)
+                if cost.code:
+                    sys.exit(f"{way} failed: {cost.error[-2000:]}")
+                found[way].append(json.loads(cost.output.splitlines()[-1]))
     print(
-        f"{machine()}; {arguments.clips} clips of {arguments.frames} frames to {arguments.size}, {arguments.workers} workers"
+        f"{machine()}; {arguments.clips} clips of {arguments.frames} frames to {arguments.size}, {arguments.workers} workers, "
+        f"batches of {arguments.batch}, {arguments.runs} runs\n"
     )
+    report(found)
+
+
+def report(found: dict[str, list[dict[str, Any]]]) -> None:
+    """Print the medians."""
+
+    def median(way: str, key: str) -> float:
+        return statistics.median(run[key] for run in found[way])
+
     rows = []
-    for way, runs in found.items():
-        rate, cpu, first, rss = (statistics.median(column) for column in zip(*runs, strict=True))
-        rows.append((way, f"{rate:.2f}", f"{cpu:.2f}", f"{first:.1f}", f"{rss / 1e9:.2f}"))
-    print(table(rows, ("way", "clips/s", "CPU-s/clip, start included", "first batch, s", "largest process, GB")))
+    for way in found:
+        demo = median("upstream's demo", "cpu_per_clip") if "upstream's demo" in found else 0.0
+        cpu = median(way, "cpu_per_clip")
+        rows.append(
+            [
+                way,
+                f"{median(way, 'clips_per_second'):.2f}",
+                f"{median(way, 'clips_per_second') / (os.cpu_count() or 1):.2f}",
+                f"{cpu:.3f}",
+                f"{demo / cpu:.1f}x" if demo else "",
+                f"{median(way, 'first_seconds'):.1f}",
+                f"{median(way, 'peak_bytes') / 1e9:.2f}",
+            ]
+        )
+    header = ["way", "clips/s", "per core", "CPU-s per clip", "less CPU than upstream's", "first batch, s"]
+    print(table(rows, [*header, "memory, GB"]))
+    notes = {run["note"] for runs in found.values() for run in runs if run["note"]}
+    print("".join(f"\n{note}" for note in sorted(notes)))
+
+
+def child(facts: Facts) -> None:
+    """Take clips one way and print what it took."""
+    begun = time.perf_counter()
+    peak = Peak()
+    clips = clips_of(facts)
+    skipped = count = next(clips)
+    first = time.perf_counter()
+    cpu = cpu_of_all()
+    # Of the first batches those that are ready at the same time cost nothing any more: enough clips follow.
+    for number in clips:
+        count += number
+        if count >= facts["clips"] + skipped:
+            break
+    seconds, cpu = time.perf_counter() - first, cpu_of_all() - cpu
+    answer = {
+        "clips_per_second": (count - skipped) / seconds,
+        "cpu_per_clip": cpu / (count - skipped),
+        "first_seconds": first - begun,
+        "peak_bytes": peak.stop(),
+        "note": note_of(facts["way"]),
+    }
+    print(json.dumps(answer), flush=True)
+
+
+def clips_of(facts: Facts) -> Iterator[int]:
+    """Take clips without end; yield how many came."""
+    from opens2v_loaders import ClipSpec
+
+    way, workers = facts["way"], facts["workers"]
+    spec = ClipSpec(num_frames=facts["frames"], stride=facts["stride"], size=tuple(facts["size"]))
+    if way == "datasets stream":
+        import datasets
+
+        from opens2v_loaders import decode_clips
+
+        os.environ["OPENS2V_RELEASE"] = facts["release"] or ""
+        chosen: dict[str, Any] = {"data_dir": facts["catalog"], "where": facts["where"]}
+        while True:
+            rows = datasets.load_dataset("opens2v-5m", split="train", streaming=True, **chosen)
+            for _ in decode_clips(rows, spec, num_threads=workers):  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+                yield 1
+    if way == "upstream's demo":
+        yield from batches_of(DemoClips(facts["extracted"], spec), facts)
+    loader = our_loader(facts, spec)
+    if way == "ClipLoader":
+        while True:
+            for batch in loader:
+                yield len(batch)
+    dataset = loader.as_torch_dataset()
+    if way == "sequential":
+        for row in itertools.cycle(range(len(dataset))):
+            dataset[row]
+            yield 1
+    yield from batches_of(dataset, facts)
+
+
+def our_loader(facts: Facts, spec: Any) -> Any:
+    """Return a loader of the catalog."""
+    import opens2v_data
+    from opens2v_loaders import ClipLoader, LoaderOptions
+
+    catalog = opens2v_data.open(facts["catalog"], release=facts["release"])
+    options = LoaderOptions(num_threads=facts["workers"], max_bad_share=1.0)
+    return ClipLoader(catalog, clip=spec, batch_size=facts["batch"], where=facts["where"], options=options)
+
+
+def batches_of(dataset: Any, facts: Facts) -> Iterator[int]:
+    """Take batches of a map-style dataset through worker processes, without end."""
+    import torch
+    from torch.utils.data import DataLoader, Subset
+
+    def keep(samples: list[dict[str, Any]]) -> Any:
+        return torch.stack([sample["video"] for sample in samples])
+
+    rows = list(range(len(dataset))) * (2 * facts["clips"] // len(dataset) + 2)
+    loader = DataLoader(Subset(dataset, rows), batch_size=facts["batch"], num_workers=facts["workers"], collate_fn=keep)
+    for videos in loader:
+        yield len(videos)
+
+
+class DemoClips:
+    """What upstream's demo loader does with a clip, without its subjects."""
+
+    def __init__(self, folder: str, spec: Any) -> None:
+        self._paths, self._spec = sorted(Path(folder).glob("*.mp4")), spec
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def __getitem__(self, row: int) -> dict[str, Any]:
+        """Return `video`, `(T, 3, H, W) float32` in [0, 255]."""
+        import torch
+        from torch.nn.functional import interpolate
+
+        from opens2v_loaders import rng_of
+
+        path = self._paths[row]
+        if importlib.util.find_spec("decord") is not None:
+            import decord  # pyright: ignore[reportMissingImports]
+
+            reader = decord.VideoReader(str(path), num_threads=1)
+            indices = self._spec.frame_indices((0, len(reader)), rng=rng_of(0, 0, row, "frames"))
+            pictures = reader.get_batch(indices.tolist()).asnumpy()
+        else:
+            pictures = self._all_in_sequence(path, row)
+        whole = torch.from_numpy(pictures).permute(0, 3, 1, 2).float()
+        fit = self._spec.fit(whole.shape[-2], whole.shape[-1])
+        resized = interpolate(whole, size=fit.resize, mode="bilinear", align_corners=False, antialias=True)
+        left, top, right, bottom = fit.box_xyxy
+        return {"video": resized[..., top:bottom, left:right]}
+
+    def _all_in_sequence(self, path: Path, row: int) -> Any:
+        import av
+        import numpy as np
+
+        from opens2v_loaders import probe, rng_of
+
+        count = probe(path).num_frames_from_packets
+        indices = self._spec.frame_indices((0, count), rng=rng_of(0, 0, row, "frames")).tolist()
+        with av.open(str(path), "r", metadata_errors="ignore") as container:
+            container.streams.video[0].codec_context.thread_count = 1
+            found = {
+                number: frame.reformat(format="rgb24", threads=1).to_ndarray()
+                for number, frame in enumerate(container.decode(video=0))
+                if number in set(indices)
+            }
+        return np.stack([found[index] for index in indices])
+
+
+def note_of(way: str) -> str:
+    """Return what is to be known of a way as it ran."""
+    if way == "upstream's demo" and importlib.util.find_spec("decord") is None:
+        return "upstream's demo: decord is not installed; its frames come from PyAV, decoded sequentially"
+    return ""
+
+
+def processes() -> list[int]:
+    """Return this process and its children that run."""
+    found = [os.getpid()]
+    for task in Path("/proc/self/task").iterdir():
+        found += [int(pid) for pid in (task / "children").read_text().split()]
+    return found
+
+
+def cpu_of_all() -> float:
+    """Return CPU seconds of this process and of its children that run."""
+    total = time.process_time()
+    for pid in processes()[1:]:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        total += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return total
+
+
+class Peak:
+    """Watches how much memory this process and its children hold together."""
+
+    def __init__(self) -> None:
+        self._most = 0
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> int:
+        """Return the most so far, bytes."""
+        self._end.set()
+        self._thread.join()
+        return self._most
+
+    def _watch(self) -> None:
+        while not self._end.wait(0.5):
+            total = 0
+            for pid in processes():
+                try:
+                    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+                except OSError:
+                    continue  # it has ended meanwhile
+                total += sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
+            self._most = max(self._most, total)
 
 
 if __name__ == "__main__":
+    sys.path[:0] = [str(ROOT), str(ROOT / "loaders"), str(ROOT / "tests")]
     main()

@@ -1,0 +1,121 @@
+"""How long does the first batch of a full-size catalog take, from a fresh process, and where does that time go?
+
+The catalog is one of `big_catalog.py`; no release is behind it, so each clip's bytes are those of one real clip. Rows whose
+recorded range lies outside of that clip are bad, and replaced, as bad clips are: their share of the time is in the figures.
+
+    python benchmarks/big_catalog.py --clips 5400000 /data/big
+    python benchmarks/first_batch.py /data/big
+    python benchmarks/first_batch.py /data/big --where "aesthetic > 5.5" --batch 8 --subjects
+
+`ready` is from `open` to the batch; imports come on top. What has been read once is in the page cache: before each run the
+tables are read through unless `--as-is`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from decode import the_clip
+from measure import ROOT, machine, run_isolated, table
+
+PHASES = ("imports", "open", "plan", "first batch", "ready", "CPU", "memory, GB")
+
+
+def main() -> None:
+    """Measure and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("catalog", type=Path)
+    parser.add_argument("--clip", type=Path, help="an mp4 (default: the release's sample clip, else a generated one)")
+    parser.add_argument("--where")
+    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--subjects", action="store_true", help="cut-outs as well")
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--as-is", action="store_true", help="do not read the tables through beforehand")
+    parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.child:
+        child(arguments)
+        return
+    found: list[dict[str, Any]] = []
+    for _ in range(arguments.runs):
+        if not arguments.as_is:
+            for path in arguments.catalog.glob("*.parquet"):
+                with path.open("rb") as file:
+                    while file.read(1 << 24):
+                        pass
+        cost = run_isolated([sys.executable, __file__, *sys.argv[1:], "--child"], timeout=600)
+        if cost.code:
+            sys.exit(cost.error[-2000:])
+        found.append(json.loads(cost.output.splitlines()[-1]))
+    print(f"{machine()}; {found[0]['what']}, {statistics.median(run['bad'] for run in found):.0f} rows replaced\n")
+    rows = [
+        [phase, f"{statistics.median(run[phase] for run in found):.2f}", f"{max(run[phase] for run in found):.2f}"]
+        for phase in PHASES
+    ]
+    print(table(rows, ["seconds", "median", "most"]))
+
+
+def child(arguments: argparse.Namespace) -> None:
+    """Make one batch and print where the time went."""
+    data = the_clip(arguments.clip)
+    marks = [time.perf_counter()]
+    import opens2v_data
+    from opens2v_loaders import ClipLoader, ClipSpec, LoaderOptions, SubjectSpec
+
+    _ = ClipLoader, SubjectSpec  # names are imported when they are used
+    marks.append(time.perf_counter())
+    cpu = time.process_time()
+    catalog: Any = WithBytes(opens2v_data.open(arguments.catalog), data)
+    marks.append(time.perf_counter())
+    loader = ClipLoader(
+        catalog,
+        where=arguments.where,
+        clip=ClipSpec(size=(480, 832)),
+        batch_size=arguments.batch,
+        buckets="aspect*duration",
+        subjects=SubjectSpec() if arguments.subjects else None,
+        options=LoaderOptions(max_bad_share=1.0),
+    )
+    marks.append(time.perf_counter())
+    batch = next(iter(loader))
+    marks.append(time.perf_counter())
+    took = [later - earlier for earlier, later in itertools.pairwise(marks)]
+    answer = dict(zip(PHASES, [*took, marks[-1] - marks[1], time.process_time() - cpu], strict=False))
+    answer |= {
+        "memory, GB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9,
+        "bad": len(loader.bad_clips),
+        "what": f"{len(catalog.catalog):,} clips, {loader.plan!r}, {len(batch)} clips of 49 frames",
+    }
+    print(json.dumps(answer), flush=True)
+
+
+class WithBytes:
+    """An opened catalog whose every clip is the same mp4."""
+
+    def __init__(self, catalog: Any, data: bytes) -> None:
+        self.catalog, self._data = catalog, data
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.catalog, name)
+
+    def read_videos(self, videos: Iterable[Any]) -> Iterator[bytes]:
+        """Give the mp4 for each."""
+        return (self._data for _ in videos)
+
+    def read_bytes(self, video: object) -> bytes:
+        """Give the mp4."""
+        return self._data
+
+
+if __name__ == "__main__":
+    sys.path[:0] = [str(ROOT), str(ROOT / "loaders"), str(ROOT / "tests")]
+    main()
