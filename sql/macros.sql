@@ -36,3 +36,12 @@ CREATE MACRO head_noun(name) AS nullif(regexp_extract(
     ),
     '(\S+) *$', 1
 ), '');
+
+-- bin_of(number, low, high, bins): which of so many even bins of [low, high] a number is in, 0 the lowest; -1 outside of them; null: no
+-- finite number, or no edges.
+CREATE MACRO bin_of(number, low, high, bins) AS CASE
+    WHEN number IS NULL OR NOT isfinite(number::DOUBLE) OR low IS NULL OR high IS NULL THEN NULL
+    WHEN number < low OR number > high THEN -1
+    WHEN high > low THEN least(floor((number::DOUBLE - low) / (high - low) * bins), bins - 1)
+    ELSE 0
+END::INTEGER;

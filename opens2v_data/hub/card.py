@@ -1,27 +1,27 @@
 """The card of a published catalog: `dataset_card.md` with front matter and figures from the catalog itself.
 
 The template is a card with `{{names}}` in it. What is true of every catalog stands there, in its front matter too; what
-differs is put in from `Figures`, which are counted from the manifest and a few columns of the tables.
+differs is put in from `Figures`: what the manifest says, and what questions of `sql/questions` answer. `opens2v card` renders it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from huggingface_hub import DatasetCard, DatasetCardData
 
 from opens2v_data.archive.addresses import SCHEME, HubAddress
 from opens2v_data.catalog.catalog import Catalog
 from opens2v_data.catalog.manifest import Source
 from opens2v_data.catalog.schemas import TABLES
+from opens2v_data.query import Query
+from opens2v_data.query.questions import question
 
 CARD_FILE = "README.md"
 PREVIEW_CONFIG = "preview"
@@ -78,34 +78,52 @@ class Figures:
 
 
 def count_figures(catalog: Catalog) -> Figures:
-    """Count a catalog's figures; reads some columns of clips, locations, members and classes."""
+    """Count a catalog's figures by questions of `sql/questions`; what the manifest says is taken from there.
+
+    Raises:
+        CatalogDamagedError: a table cannot be read.
+        ArchiveError: a server does not give it.
+    """
+    with closing(Query(catalog)) as query:
+        return _count_figures(catalog, lambda name, **values: _answer(query, name, values))
+
+
+def _count_figures(catalog: Catalog, ask: Callable[..., list[dict[str, Any]]]) -> Figures:
     manifest = catalog.manifest
-    clips = _columns(
-        catalog, "clips", ["part", "width", "height", "fps", "cut_start", "cut_end", "num_masks", "quirks", *SCORES]
-    )
-    scores = {name: _finite(clips.column(name)) for name in SCORES}
-    classes = _columns(catalog, "classes", ["name", "num_subjects", "num_clips"]).slice(0, MAX_CLASSES)
+    (totals,) = ask("report-totals")
+    scores = {score: ask("report-score-quantiles", score=score)[0] for score in SCORES}
     return Figures(
         digest=manifest.digest,
         num_rows={name: file.rows for name, file in manifest.tables.items()},
         table_bytes={name: file.size_bytes for name, file in manifest.tables.items()},
         mask_bytes=sum(file.size_bytes for file in manifest.files if file.path.startswith("masks/")),
-        num_clips_with_video=catalog.num_rows("locations"),
-        video_bytes=_sum(_columns(catalog, "members", ["size_bytes"]).column("size_bytes")),
-        seconds=_seconds(clips),
-        num_masks=_sum(clips.column("num_masks")),
+        num_clips_with_video=totals["num_clips_with_video"],
+        video_bytes=ask("report-video-files")[0]["size_bytes"],
+        seconds=totals["seconds"] or 0.0,
+        num_masks=totals["num_masks"],
         quantiles={
-            name: tuple(np.quantile(values, QUANTILES).tolist()) for name, values in scores.items() if len(values)
+            score: tuple(row[f"p{round(q * 100)}"] for q in QUANTILES)
+            for score, row in scores.items()
+            if row["num_clips"]
         },
-        num_scored={name: len(values) for name, values in scores.items()},
-        frame_sizes=_frame_sizes(clips),
-        parts=tuple(sorted(_counts(clips.column("part")).items())),
-        classes=tuple((row["name"], row["num_subjects"], row["num_clips"]) for row in classes.to_pylist()),
+        num_scored={score: row["num_clips"] for score, row in scores.items()},
+        frame_sizes=tuple(
+            (row["width"], row["height"], row["num_clips"]) for row in ask("report-sizes", most=MAX_SIZES)
+        ),
+        parts=tuple((row["part"], row["num_clips"]) for row in ask("parts")),
+        classes=tuple(
+            (row["class_name"], row["num_subjects"], row["num_clips"]) for row in ask("top-classes", most=MAX_CLASSES)
+        ),
         num_records=manifest.report["records"],
         num_quarantined=manifest.report["quarantined"],
         quarantine=_most_first(manifest.report["quarantined_by_reason"]),
-        quirks=_most_first(_counts(clips.column("quirks").combine_chunks().flatten())),
+        quirks={row["quirk"]: row["num_clips"] for row in ask("quirks")},
     )
+
+
+def _answer(query: Query, name: str, values: Mapping[str, object]) -> list[dict[str, Any]]:
+    asked = question(name)
+    return query.ask(asked.text, asked.bind(values)).to_pylist()
 
 
 def make_card(figures: Figures, *, source: Source, repo_id: str, has_preview: bool, template: str | None = None) -> str:
@@ -300,37 +318,6 @@ def _size_text(count: int) -> str:
 
 def _time_text(seconds: float) -> str:
     return f"{seconds / 3600:,.1f} h" if seconds >= 3600 else f"{seconds:.1f} s"
-
-
-def _columns(catalog: Catalog, table: str, names: list[str]) -> pa.Table:
-    return pq.read_table(catalog.root / catalog.manifest.tables[table].path, columns=names)
-
-
-def _finite(column: pa.ChunkedArray) -> np.ndarray:
-    values = column.drop_null().to_numpy()
-    return values[np.isfinite(values)]
-
-
-def _sum(column: pa.ChunkedArray) -> int:
-    return int(column.to_numpy().sum())
-
-
-def _seconds(clips: pa.Table) -> float:
-    known = clips.select(["cut_start", "cut_end", "fps"]).drop_null()
-    start, end, fps = (column.to_numpy().astype(np.float64) for column in known.columns)
-    has_rate = fps > 0
-    return float(((end - start)[has_rate] / fps[has_rate]).sum())
-
-
-def _frame_sizes(clips: pa.Table) -> tuple[tuple[int, int, int], ...]:
-    known = clips.select(["width", "height"]).drop_null()
-    counted = known.group_by(["width", "height"]).aggregate([([], "count_all")]).to_pylist()
-    rows = sorted((-row["count_all"], row["width"], row["height"]) for row in counted)
-    return tuple((width, height, -count) for count, width, height in rows[:MAX_SIZES])
-
-
-def _counts(column: Any) -> dict[str, int]:
-    return {row["values"]: row["counts"] for row in column.value_counts().to_pylist()}
 
 
 def _most_first(counts: Mapping[str, int]) -> dict[str, int]:
