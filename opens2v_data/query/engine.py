@@ -400,6 +400,10 @@ class Query:
             if any(len(duckdb.extract_statements(text)) != 1 for text in (alone, sql)):
                 raise QueryError(f"where={where!r} is several SQL statements, expected one condition")
             yield self._cursor(sql, tables, is_of_pieces=True).execute(sql, list(values) or None)
+        except RuntimeError as error:
+            if str(error) != "Query interrupted":  # what DuckDB makes of a KeyboardInterrupt
+                raise
+            raise KeyboardInterrupt from None
         except duckdb.IOException as error:
             self._raise_fault(error)
             raise CatalogDamagedError(f"a table of {self.catalog.uri} cannot be read: {_first_lines(error)}") from error
