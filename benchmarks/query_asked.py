@@ -13,6 +13,20 @@ AESTHETIC, MOTION, GME, SUBJECT, WORD = 5.5, 0.01, 0.3, "woman", "guitar"
 HIST_COLUMNS = ("aesthetic", "motion", "tech", "fps")
 BINS = 30
 NUM_TOP, PAGE_ROWS, NUM_RANDOM = 50, 50, 64
+PAGE_COLUMNS = (
+    "clip_id",
+    "part",
+    "clip_key",
+    "aesthetic",
+    "motion",
+    "tech",
+    "fps",
+    "num_frames",
+    "width",
+    "height",
+    "num_subjects",
+)
+"""Ours by default."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +38,7 @@ class Questions:
         key: of one clip, and `key_hash` of it.
         page_after: aesthetic and clip id of a row in the middle; the page starts behind it.
         ranges: of the histograms' columns.
+        categories: file with clip_id and category, which is worked out once.
     """
 
     ids: list[int]
@@ -31,6 +46,7 @@ class Questions:
     key_hash: int
     page_after: tuple[float, int]
     ranges: dict[str, tuple[float, float]]
+    categories: Path
 
 
 def questions(root: Path, seed: int = 0) -> Questions:
@@ -39,6 +55,7 @@ def questions(root: Path, seed: int = 0) -> Questions:
 
     from opens2v_data.catalog.catalog import Catalog
     from opens2v_data.catalog.hashing import key_hash
+    from opens2v_data.query.derived import Definition, known_tables
 
     catalog = Catalog.open(root)
     rng = np.random.default_rng(seed)
@@ -54,12 +71,16 @@ def questions(root: Path, seed: int = 0) -> Questions:
         )
         for name in HIST_COLUMNS
     }
+    derived = known_tables(catalog, Definition.load(None))
+    if derived is None:
+        raise SystemExit(f"expected the categories of {root}, found none; run this without --one first")
     return Questions(
         ids=ids,
         key=group.column("clip_key")[77].as_py(),
         key_hash=key_hash(group.column("clip_key")[77].as_py()),
         page_after=(rows[0]["aesthetic"], rows[0]["clip_id"]),
         ranges=ranges,
+        categories=derived["clip_categories"],
     )
 
 

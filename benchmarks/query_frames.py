@@ -14,6 +14,7 @@ from query_asked import (
     HIST_COLUMNS,
     MOTION,
     NUM_TOP,
+    PAGE_COLUMNS,
     PAGE_ROWS,
     SUBJECT,
     WORD,
@@ -58,7 +59,7 @@ class Polars:
             self._pieces, left_on="offset", right_on="piece_start", by="part", check_sortedness=False
         )
         start = (col("offset") - col("piece_start")).alias("start")
-        return found.select("clip_id", "piece", start, "size_bytes").sort("clip_id").collect()
+        return found.select("clip_id", "name", "piece", start, "size_bytes").sort("clip_id").collect()
 
     def page(self) -> Any:
         col, (aesthetic, clip_id) = self._pl.col, self._asked.page_after
@@ -67,7 +68,7 @@ class Polars:
         found = self._filtered.filter(behind).select("aesthetic", "clip_id")
         ids = found.sort("aesthetic", "clip_id", descending=[True, False]).head(PAGE_ROWS).collect()["clip_id"]
         rows = self._t["clips"].filter(col("clip_id").is_in(ids.implode()))
-        return rows.sort("aesthetic", "clip_id", descending=[True, False]).collect()
+        return rows.select(PAGE_COLUMNS).sort("aesthetic", "clip_id", descending=[True, False]).collect()
 
     def histograms(self) -> Any:
         pl = self._pl
@@ -96,10 +97,15 @@ class Polars:
         return np.sort(self._t["captions"].filter(text).select("clip_id").collect()["clip_id"].to_numpy())
 
     def key(self) -> Any:
-        return self._t["keys"].filter(self._pl.col("key_hash") == self._asked.key_hash).collect()["clip_id"][0]
+        col = self._pl.col
+        ids = self._t["keys"].filter(col("key_hash") == self._asked.key_hash).collect()["clip_id"]
+        rows = self._t["clips"].filter(col("clip_id").is_in(ids.implode())).select("clip_id", "clip_key").collect()
+        return rows.row(by_predicate=col("clip_key") == self._asked.key)[0]
 
     def facet(self) -> Any:
-        found = self._filtered.group_by(value="part").agg(num_clips=self._pl.len())
+        categories = self._pl.scan_parquet(self._asked.categories).select("clip_id", "category")
+        joined = self._filtered.select("clip_id").join(categories, on="clip_id")
+        found = joined.group_by(value="category").agg(num_clips=self._pl.len())
         return found.sort("num_clips", "value", descending=[True, False]).collect()
 
 
@@ -111,6 +117,7 @@ class Arrow:
 
         self._root, self._asked = root, asked
         self._t = {path.stem: ds.dataset(path) for path in root.glob("*.parquet")}
+        self._categories = ds.dataset(asked.categories)
         self._pieces = pieces(root)
         field = ds.field
         self._field = field
@@ -133,7 +140,7 @@ class Arrow:
 
     def byte_ranges(self) -> Any:
         ids = self.subject_ids()
-        columns = ["clip_id", "part", "offset", "size_bytes"]
+        columns = ["clip_id", "part", "name", "offset", "size_bytes"]
         # An `isin` of 250,000 values takes longer than reading all rows and looking them up.
         found = self._t["locations"].to_table(columns=columns)
         found = found.filter(pa.array(np.isin(found.column("clip_id").to_numpy(), ids, kind="table")))
@@ -147,6 +154,7 @@ class Arrow:
             first[rows] = mine[0] + np.searchsorted(edges[mine], offsets[rows], side="right") - 1
         made = {
             "clip_id": found.column("clip_id"),
+            "name": found.column("name"),
             "piece": self._pieces.column("piece").take(pa.array(first)),
             "start": pa.array(offsets - edges[first]),
             "size_bytes": found.column("size_bytes"),
@@ -160,7 +168,7 @@ class Arrow:
         found = self._t["clips"].to_table(columns=["aesthetic", "clip_id"], filter=self._filter & behind)
         order = [("aesthetic", "descending"), ("clip_id", "ascending")]
         ids = found.sort_by(order).slice(0, PAGE_ROWS).column("clip_id")
-        return self._t["clips"].to_table(filter=field("clip_id").isin(ids)).sort_by(order)
+        return self._t["clips"].to_table(columns=list(PAGE_COLUMNS), filter=field("clip_id").isin(ids)).sort_by(order)
 
     def histograms(self) -> Any:
         found = self._t["clips"].to_table(columns=list(HIST_COLUMNS), filter=self._filter)
@@ -191,9 +199,15 @@ class Arrow:
 
     def key(self) -> Any:
         wanted = self._field("key_hash") == pa.scalar(self._asked.key_hash, pa.uint64())
-        return self._t["keys"].to_table(filter=wanted).column("clip_id")[0].as_py()
+        ids = self._t["keys"].to_table(filter=wanted).column("clip_id")
+        chosen = self._field("clip_id").isin(ids)
+        rows = self._t["clips"].to_table(columns=["clip_id", "clip_key"], filter=chosen).to_pylist()
+        return next(row["clip_id"] for row in rows if row["clip_key"] == self._asked.key)
 
     def facet(self) -> Any:
-        found = self._t["clips"].to_table(columns=["part"], filter=self._filter).column("part").value_counts()
+        ids = self._t["clips"].to_table(columns=["clip_id"], filter=self._filter).column("clip_id").to_numpy()
+        categories = self._categories.to_table(columns=["category"])
+        # Clip ids are the row numbers of the categories.
+        found = categories.column("category").take(pa.array(ids)).value_counts()
         made = pa.table({"value": found.field(0), "num_clips": found.field(1)})
         return made.sort_by([("num_clips", "descending"), ("value", "ascending")])

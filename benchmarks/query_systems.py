@@ -18,6 +18,7 @@ from query_asked import (
     HIST_COLUMNS,
     MOTION,
     NUM_TOP,
+    PAGE_COLUMNS,
     PAGE_ROWS,
     SUBJECT,
     WORD,
@@ -43,6 +44,9 @@ class Ours:
         last = self._cat.where("clip_id = ? OR aesthetic < ?", asked.page_after[1], AESTHETIC).sort("-aesthetic")
         self._after = last.page(n=1).after
 
+    def warm(self) -> None:
+        self._cat.warm()
+
     def top_classes(self) -> Any:
         return self._cat.sql(f"SELECT name, num_clips FROM classes ORDER BY class_id LIMIT {NUM_TOP}")
 
@@ -53,10 +57,10 @@ class Ours:
         return self._women.ids()
 
     def byte_ranges(self) -> Any:
-        return self._women.locate().select(["clip_id", "piece", "start", "size_bytes"])
+        return self._women.locate().select(["clip_id", "name", "piece", "start", "size_bytes"])
 
     def page(self) -> Any:
-        return self._sorted.page(after=self._after, n=PAGE_ROWS).rows
+        return self._sorted.page(after=self._after, n=PAGE_ROWS, columns=PAGE_COLUMNS).rows
 
     def histograms(self) -> Any:
         found = self._filtered.hists(HIST_COLUMNS, bins=BINS)
@@ -78,7 +82,21 @@ class Ours:
         return int(clip_ids_of(self._cat.query, [self._asked.key])[0])
 
     def facet(self) -> Any:
-        return self._filtered.facets("part")
+        return self._filtered.facets("category")
+
+
+class OursWarm:
+    """The public face with the numbers of all clips in memory; what that does not change is left out."""
+
+    def __init__(self, root: Path, asked: Questions) -> None:
+        made = Ours(root, asked)
+        made.warm()
+        self.filtered_count, self.subject_ids, self.byte_ranges = (
+            made.filtered_count,
+            made.subject_ids,
+            made.byte_ranges,
+        )
+        self.page, self.histograms, self.facet = made.page, made.histograms, made.facet
 
 
 class DuckDB:
@@ -88,15 +106,24 @@ class DuckDB:
         import duckdb
 
         self._root, self._asked = root, asked
+        self.scalars = "clips"
         self._db = duckdb.connect()
         self._db.execute("SET parquet_metadata_cache = true; SET enable_progress_bar = false")
         self._db.register("pieces", pieces(root))
         for path in sorted(root.glob("*.parquet")):
             quoted = str(path).replace("'", "''")
             self._db.execute(f"CREATE VIEW {path.stem} AS FROM read_parquet('{quoted}')")
+        quoted = str(asked.categories).replace("'", "''")
+        self._db.execute(f"CREATE VIEW clip_categories AS FROM read_parquet('{quoted}')")
         self._filter = f"aesthetic > {AESTHETIC} AND motion > {MOTION}"
         self._women = f"""aesthetic > {AESTHETIC} AND clip_id IN (SELECT clip_id FROM class_index WHERE gme_score > {GME}
             AND class_id = (SELECT class_id FROM classes WHERE name = '{SUBJECT}'))"""
+
+    def use_table(self) -> None:
+        from opens2v_data.query.warm import SCALARS
+
+        self.scalars = "scalars"
+        self._db.execute(f"CREATE TABLE scalars AS SELECT {', '.join(SCALARS)} FROM clips")
 
     def _table(self, sql: str) -> pa.Table:
         return self._db.sql(sql).to_arrow_table()
@@ -105,20 +132,21 @@ class DuckDB:
         return self._table(f"SELECT name, num_clips FROM classes ORDER BY class_id LIMIT {NUM_TOP}")
 
     def filtered_count(self) -> Any:
-        return self._db.execute(f"SELECT count(*) FROM clips WHERE {self._filter}").fetchall()[0][0]
+        return self._db.execute(f"SELECT count(*) FROM {self.scalars} WHERE {self._filter}").fetchall()[0][0]
 
     def subject_ids(self) -> Any:
-        found = self._db.execute(f"SELECT clip_id FROM clips WHERE {self._women}").fetchnumpy()["clip_id"]
+        found = self._db.execute(f"SELECT clip_id FROM {self.scalars} WHERE {self._women}").fetchnumpy()["clip_id"]
         return np.sort(found)
 
     def byte_ranges(self) -> Any:
-        return self._table(f"""SELECT clip_id, piece, "offset" - piece_start AS start, size_bytes
-            FROM (FROM locations WHERE clip_id IN (SELECT clip_id FROM clips WHERE {self._women})) AS place
+        return self._table(f"""SELECT clip_id, name, piece, "offset" - piece_start AS start, size_bytes
+            FROM (FROM locations WHERE clip_id IN (SELECT clip_id FROM {self.scalars} WHERE {self._women})) AS place
             ASOF JOIN pieces ON place.part = pieces.part AND place."offset" >= pieces.piece_start ORDER BY clip_id""")
 
     def page(self) -> Any:
         aesthetic, clip_id = self._asked.page_after
-        return self._table(f"""FROM clips WHERE clip_id IN (SELECT clip_id FROM clips WHERE {self._filter}
+        return self._table(f"""SELECT {", ".join(PAGE_COLUMNS)} FROM clips WHERE clip_id IN (
+            SELECT clip_id FROM {self.scalars} WHERE {self._filter}
             AND (aesthetic < {aesthetic!r}::FLOAT OR (aesthetic = {aesthetic!r}::FLOAT AND clip_id > {clip_id}))
             ORDER BY aesthetic DESC, clip_id LIMIT {PAGE_ROWS}) ORDER BY aesthetic DESC, clip_id""")
 
@@ -131,7 +159,7 @@ class DuckDB:
         )
         sets = ", ".join(f"({name})" for name in HIST_COLUMNS)
         found = self._table(f"""SELECT {", ".join(HIST_COLUMNS)}, count(*) AS n
-            FROM (SELECT {bins} FROM clips WHERE {self._filter}) GROUP BY GROUPING SETS ({sets})""")
+            FROM (SELECT {bins} FROM {self.scalars} WHERE {self._filter}) GROUP BY GROUPING SETS ({sets})""")
         number = found.column("n").to_numpy()
         made = {}
         for name in HIST_COLUMNS:
@@ -160,11 +188,30 @@ class DuckDB:
         )
 
     def key(self) -> Any:
-        return self._db.execute(f"SELECT clip_id FROM keys WHERE key_hash = {self._asked.key_hash}").fetchall()[0][0]
+        # Two statements: so DuckDB opens one row group of clips and not those between the least and the greatest id.
+        found = self._db.execute(f"SELECT clip_id FROM keys WHERE key_hash = {self._asked.key_hash}").fetchall()
+        ids = ", ".join(str(row[0]) for row in found)
+        rows = self._db.execute(f"SELECT clip_id, clip_key FROM clips WHERE clip_id IN ({ids})").fetchall()
+        return next(clip_id for clip_id, key in rows if key == self._asked.key)
 
     def facet(self) -> Any:
-        return self._table(f"""SELECT part AS value, count(*) AS num_clips FROM clips WHERE {self._filter}
-            GROUP BY part ORDER BY num_clips DESC, value""")
+        return self._table(f"""SELECT category AS value, count(*) AS num_clips FROM clip_categories
+            JOIN (SELECT clip_id FROM {self.scalars} WHERE {self._filter}) USING (clip_id)
+            GROUP BY category ORDER BY num_clips DESC, value""")
+
+
+class DuckDBTable:
+    """The same over a table in memory of what `warm` of ours keeps."""
+
+    def __init__(self, root: Path, asked: Questions) -> None:
+        made = DuckDB(root, asked)
+        made.use_table()
+        self.filtered_count, self.subject_ids, self.byte_ranges = (
+            made.filtered_count,
+            made.subject_ids,
+            made.byte_ranges,
+        )
+        self.page, self.histograms, self.facet = made.page, made.histograms, made.facet
 
 
 SYSTEMS: dict[str, Callable[[Path, Questions], Any]] = {
@@ -172,4 +219,8 @@ SYSTEMS: dict[str, Callable[[Path, Questions], Any]] = {
     "DuckDB": DuckDB,
     "polars": Polars,
     "pyarrow": Arrow,
+    "ours, warm": OursWarm,
+    "DuckDB, table": DuckDBTable,
 }
+BESIDE = {"ours": "DuckDB", "ours, warm": "DuckDB, table"}
+"""Whose overhead is told over whom."""
