@@ -29,8 +29,8 @@ LISTS: dict[str, list[str]] = {
 }
 KINDS = [*LISTS, "other"]
 STOPS = {
-    "of", "with", "in", "on", "at", "by", "from", "for", "to", "inside", "under", "over", "near", "behind", "beside", "next", "that",
-    "who", "which", "is", "are", "wearing", "holding", "riding", "sitting", "standing", "walking",
+    "of", "with", "in", "on", "at", "by", "from", "for", "to", "inside", "under", "over", "near", "behind", "beside", "next",
+    "that", "who", "which", "is", "are", "wearing", "holding", "riding", "sitting", "standing", "walking",
 }  # fmt: skip
 ENTITIES = {"animal", "vehicle", "food", "plant", "object", "other"}
 
