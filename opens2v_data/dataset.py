@@ -228,7 +228,7 @@ class OpenS2V:
         return self.media.read_video(video)
 
     def read_videos(self, videos: Iterable[VideoRef]) -> Iterator[bytes | ArchiveError]:
-        """Give whole mp4s in the order asked for, many read at once, up to 256 MiB of them ahead.
+        """Give whole mp4s in the order asked for, many read at once, up to 128 MiB of them ahead.
 
         A clip that cannot be read gives the error instead, and the others go on. Closing the iterator drops what is being read.
         """

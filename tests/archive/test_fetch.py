@@ -405,7 +405,7 @@ def test_ten_terabytes_in_a_part_that_is_so_large_are_refused_without_an_allocat
     for where in (part, files):
         wanted = Wanted(key=0, part=where, name="a.mp4", offset=0, size_bytes=10**13)
         failed = only(list(Fetcher(MemoryStore({"p.tar": b""})).fetch([wanted])))
-        assert "the index says 10000000000000 bytes, at most 268435456 may be in flight" in failed.reason
+        assert "the index says 10000000000000 bytes, at most 134217728 may be in flight" in failed.reason
 
 
 def test_unpacked_files_that_do_not_start_at_zero_are_refused():

@@ -20,7 +20,7 @@ def run(pace: Pace, *, latency_seconds: float, bytes_per_second: float, num_roun
 
 def test_the_limit_doubles_to_its_height_while_latency_is_what_costs_time():
     pace = Pace(lowest=16, highest=128)
-    run(pace, latency_seconds=0.03, bytes_per_second=1e12, num_rounds=5)
+    run(pace, latency_seconds=0.03, bytes_per_second=1e12, num_rounds=8)
     assert pace.limit == 128
 
 
@@ -38,7 +38,7 @@ def test_the_limit_settles_above_what_fills_the_line_and_below_twice_that():
 
 def test_the_limit_goes_down_again_to_what_brings_as_much():
     pace = Pace(lowest=16, highest=128)
-    now = run(pace, latency_seconds=0.1, bytes_per_second=1e12, num_rounds=6)
+    now = run(pace, latency_seconds=0.1, bytes_per_second=1e12, num_rounds=8)
     assert pace.limit == 128
     run(pace, latency_seconds=0.1, bytes_per_second=400e6, num_rounds=150, now=now)  # 40 at once fill the line
     assert 32 <= pace.limit <= 52
@@ -60,7 +60,7 @@ def test_noise_does_not_drive_the_limit_up():
 
 def test_a_429_halves_the_limit_and_another_error_takes_a_quarter_at_most_once_a_second():
     pace = Pace(lowest=16, highest=128)
-    now = run(pace, latency_seconds=0.1, bytes_per_second=1e12, num_rounds=6)
+    now = run(pace, latency_seconds=0.1, bytes_per_second=1e12, num_rounds=8)
     pace.pushed_back(now, status=429)
     assert pace.limit == 64
     pace.pushed_back(now + 0.9, status=429)
@@ -74,7 +74,7 @@ def test_a_429_halves_the_limit_and_another_error_takes_a_quarter_at_most_once_a
 
 def test_after_a_429_the_limit_comes_back_in_small_steps():
     pace = Pace(lowest=16, highest=128)
-    now = run(pace, latency_seconds=0.1, bytes_per_second=1e12, num_rounds=6)
+    now = run(pace, latency_seconds=0.1, bytes_per_second=1e12, num_rounds=8)
     pace.pushed_back(now, status=429)
     now = run(pace, latency_seconds=0.1, bytes_per_second=1e12, num_rounds=8, now=now)
     assert pace.limit == 80
