@@ -185,16 +185,16 @@ def check_value(value: Any) -> None:
     """Refuse what cannot be bound and written out alike.
 
     Raises:
-        TypeError: not a text, number, bool, None or a list of these; a list of texts and others.
+        TypeError: not a text, number, bool, None or a list of these of one kind.
         ValueError: a text that is no Unicode (lone surrogates), or holds U+0000; an integer beyond 64 bits.
     """
     if isinstance(value, list | tuple):
         if any(isinstance(one, list | tuple) for one in value):
-            raise TypeError("expected a flat list of texts or of numbers, got a list in a list")
+            raise TypeError("expected a flat list of texts, numbers or bools, got a list in a list")
         for one in value:
             check_value(one)
-        if len({isinstance(one, str) for one in value if one is not None}) > 1:
-            raise TypeError(f"expected a list of texts or of numbers, got both in {value!r}")
+        if len({(isinstance(one, str), isinstance(one, bool)) for one in value if one is not None}) > 1:
+            raise TypeError(f"expected a list of texts, of numbers or of bools, got several kinds in {value!r}")
         return
     if isinstance(value, str):
         if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
@@ -246,7 +246,10 @@ def comparison(column: str, wanted: str | float, *, what: str) -> Bound:
 
 
 def exact_path(path: str) -> str:
-    """Return a file's path for `read_parquet`, to which `*`, `?` and `[` are patterns of paths otherwise."""
+    """Return a file's path for `read_parquet`, to which `*`, `?` and `[` are patterns of paths otherwise.
+
+    DuckDB takes a backslash beside these for the end of a folder's name: such a file is not found.
+    """
     return re.sub(r"[*?\[]", r"[\g<0>]", path)
 
 
