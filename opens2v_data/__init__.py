@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from opens2v_data.hub.registration import register_when_imported
 from opens2v_data.triples import Clip, MaskRLE, Pair, Subject, Triple, VideoRef, View
+from opens2v_data.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from opens2v_data.archive.cache import ClipCache
     from opens2v_data.dataset import OpenS2V as OpenS2V
     from opens2v_data.frames import scan as scan
 
-__version__ = "0.1.0"
 __all__ = ["Clip", "MaskRLE", "OpenS2V", "Pair", "Subject", "Triple", "VideoRef", "View", "open", "scan"]
 
 

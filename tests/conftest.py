@@ -17,6 +17,15 @@ if TYPE_CHECKING:
 REAL_RELEASE = Path(__file__).parents[2] / "shared" / "upstream_sample" / "release"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What is worked out and kept, such as categories of clips, goes to a folder of the session and not to the tester's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.delenv("OPENS2V_CACHE", raising=False)
+        yield
+
+
 @pytest.fixture(scope="session")
 def sample_facts(tmp_path_factory: pytest.TempPathFactory) -> SampleFacts:
     """The truth about the generated release of seed 0, which is written to `sample_facts.root`."""

@@ -67,6 +67,7 @@ def test_readme_blocks_run_and_print_what_they_show(tmp_path: Path) -> None:
         "HF_HOME": str(tmp_path / ".huggingface"),
         "HF_HUB_OFFLINE": "1",
         "PYTHONIOENCODING": "utf-8",
+        "XDG_CACHE_HOME": str(tmp_path / ".cache"),
         "XDG_CONFIG_HOME": str(tmp_path / ".config"),
     }
     for name in ("OPENS2V_CATALOG", "OPENS2V_RELEASE"):

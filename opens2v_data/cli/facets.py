@@ -35,11 +35,12 @@ def run(arguments: argparse.Namespace) -> int:
         print_json(rows)
         return 0
     labels = ["(null)" if row["value"] is None else str(row["value"]) for row in rows]
-    for line in bar_lines(labels, [row["num_clips"] for row in rows]):
+    num_clips = s.count()
+    for line in bar_lines(labels, [row["num_clips"] for row in rows], total=num_clips):
         print(line)
     if not arguments.quiet:
         more = "; there are more values, --top N shows them" if table.num_rows > arguments.top else ""
-        note(f"{s.count():,} clips{more}; shares are of what is shown")
+        note(f"shares of {num_clips:,} clips{more}")
     return 0
 
 

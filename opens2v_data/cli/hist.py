@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
     edges = [f"{edge:.4g}" for edge in found.edges]
     width = max(map(len, edges))
     labels = [f"{low:>{width}} – {high:>{width}}" for low, high in pairwise(edges)]
-    for line in bar_lines(labels, found.counts.tolist()):
+    for line in bar_lines(labels, found.counts.tolist(), total=s.count()):
         print(line)
     if not arguments.quiet:
         outside = f"{found.num_null:,} null, {found.num_below:,} below, {found.num_above:,} above"

@@ -67,9 +67,9 @@ def write_csv(table: pa.Table, file: Any) -> None:
             writer.writerow([_csv_cell(value) for value in row])
 
 
-def bar_lines(labels: Sequence[str], counts: Sequence[int], *, width: int | None = None) -> list[str]:
-    """Return one line for each count: label, bar, count and share."""
-    total, most = sum(counts), max(counts, default=0)
+def bar_lines(labels: Sequence[str], counts: Sequence[int], *, total: int, width: int | None = None) -> list[str]:
+    """Return one line for each count: label, count, share of `total`, and a bar."""
+    most = max(counts, default=0)
     name_width = min(40, max(map(len, labels), default=0))
     count_width = max((len(f"{count:,}") for count in counts), default=1)
     columns = width or shutil.get_terminal_size((100, 24)).columns

@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 from opens2v_data.errors import QueryError
 from opens2v_data.query.bound import Bound, exact_path, identifier
 from opens2v_data.query.spec import Sort, Spec
+from opens2v_data.version import __version__
 
 if TYPE_CHECKING:
     from opens2v_data.query.engine import Query
@@ -55,8 +56,6 @@ class SavedSlice:
 
 def save(s: Slice, path: str | os.PathLike[str]) -> SavedSlice:
     """Write a slice; whole or not at all."""
-    from opens2v_data import __version__
-
     target = Path(path)
     rows = s.to_arrow(list(_COLUMNS))
     try:

@@ -7,10 +7,10 @@ from html import escape
 from pathlib import Path, PurePath
 from string import Template
 
-from opens2v_data import __version__
 from opens2v_data.archive.addresses import is_remote
 from opens2v_data.report.figures import CATEGORY, MAX_SUBJECTS, ReportFigures
 from opens2v_data.report.plots import Plot, bars, columns, histogram
+from opens2v_data.version import __version__
 
 TEMPLATE = Path(__file__).with_name("page.html")
 
