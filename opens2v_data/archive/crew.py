@@ -339,8 +339,7 @@ class Crew:
     def _do(self, job: Attempt | Clip) -> Attempt | Clip | None:
         """Do a job and return the next, or None when that has to be waited for.
 
-        Whoever waits does it in `_take`, which holds no clip's bytes. Nobody is woken for a job that is taken here: a hand-over
-        for each request cost 0.1 CPU-s per GB.
+        Whoever waits does it in `_take`, which holds no clip's bytes. Nobody is woken for a job that is taken here.
         """
         try:
             if isinstance(job, Clip):
