@@ -28,7 +28,7 @@ from opens2v_data.errors import CatalogDamagedError, QueryError
 from opens2v_data.query.bound import exact_path
 from opens2v_data.query.engine import JOINED, MAX_THREADS, Query, joined_in, names_categories, wide_clips
 from opens2v_data.query.hints import explain
-from opens2v_data.query.vetting import Rules, read_rules, vet
+from opens2v_data.query.vetting import Rules, check_text, read_rules, vet
 
 if TYPE_CHECKING:
     from opens2v_data.catalog.catalog import Catalog
@@ -121,9 +121,10 @@ class SafeSql:
             QueryError: not one SELECT, one that does more than read, names what is not there, takes too long, needs too much
                 memory, or gives too much.
             CatalogDamagedError: a table cannot be read.
-            ValueError: a limit is not above 0.
+            ValueError: a limit is not above 0, or seconds has no end.
         """
         check_limits(max_rows=max_rows, seconds=seconds, max_bytes=max_bytes)
+        check_text(sql)
         if names_categories(sql):
             self._have_categories()
         started = time.monotonic()
@@ -263,9 +264,9 @@ def check_limits(*, max_rows: int, seconds: float, max_bytes: int = 1) -> None:
     """Check what a caller allows a question.
 
     Raises:
-        ValueError: a limit is not above 0.
+        ValueError: a limit is not above 0, or seconds has no end.
     """
-    if max_rows < 1 or not seconds > 0 or max_bytes < 1:
+    if max_rows < 1 or not 0 < seconds <= threading.TIMEOUT_MAX or max_bytes < 1:
         raise ValueError(f"limits must be above 0, got max_rows={max_rows}, seconds={seconds}, max_bytes={max_bytes}")
 
 

@@ -160,7 +160,7 @@ class Sandbox:
         Raises:
             QueryError: as `SafeSql.ask`, or the process was killed or ended by itself.
             CatalogDamagedError, CatalogNotFoundError, CatalogVersionError: the catalog cannot be opened or read.
-            ValueError: a limit is not above 0.
+            ValueError: a limit is not above 0, or seconds has no end.
         """
         check_limits(max_rows=max_rows, seconds=seconds)
         check_text(sql)

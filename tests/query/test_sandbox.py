@@ -20,7 +20,7 @@ from opens2v_data.errors import CatalogDamagedError, CatalogNotFoundError, Query
 from opens2v_data.query import sandbox as module
 from opens2v_data.query.sandbox import MIN_MEMORY_BYTES, Sandbox, ask_in_process
 from query.attacks import ATTACKS, COSTS
-from query.test_safe import HONEST, SECONDS, SECRET, Scene
+from query.scenes import HONEST, SECONDS, SECRET, Scene, scenes
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="address space is limited, and /proc read, on Linux only")
 
@@ -47,11 +47,7 @@ GLUTTONS = {
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    root = tmp_path_factory.mktemp("sandbox")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("OPENS2V_CACHE", str(root / "it's 5 M é" / "cache"))
-        patch.chdir(root)
-        yield Scene(root)
+    yield from scenes(tmp_path_factory.mktemp("sandbox"))
 
 
 @pytest.fixture(scope="module")
