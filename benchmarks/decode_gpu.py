@@ -2,8 +2,9 @@
 
 The job of `decode.py` (49 frames of a 720p clip, cropped, resized to 480x832, one frame whole), the result on the GPU. Each
 row runs in processes of its own, after two clips per thread to warm up, for `--seconds`; every backend's frames are compared
-with the CPU's. NVDEC's use is nvidia-smi's, sampled while a row runs; memory is the most that torch held, summed over the
-processes (decoders' own surfaces come on top: see the column of nvidia-smi).
+with the CPU's. Threads work as a loader's do: each on a CUDA stream of its own, what is decoded on the CPU through one ring
+of pinned buffers (`opens2v_loaders.destination`). NVDEC's use is nvidia-smi's, sampled while a row runs; memory is the most
+that torch held, summed over the processes (decoders' own surfaces come on top: see the column of nvidia-smi).
 
     python benchmarks/decode_gpu.py                              # all backends, 1 to 16 threads, 1 and 4 processes
     python benchmarks/decode_gpu.py --backends pyav-nvdec --threads 4 --processes 1 2 4 8
@@ -125,26 +126,35 @@ def child(clip: Path, backend: str, num_threads: int, seconds: float) -> None:
     import torch
 
     from opens2v_loaders import decode
+    from opens2v_loaders.destination import destination_on
 
     torch.set_num_threads(1)
     data = clip.read_bytes()
     indices, box = wanted(data, is_long=False)
     device = "cpu" if backend == "cpu" else "cuda"
     name: Any = "pyav" if backend == "cpu" else backend
+    destination = destination_on(torch.device(device), num_threads=num_threads)
+    job: dict[str, Any] = {"indices": indices, "crop_xyxy": box, "size": SIZE, "full": (0,), "device": device}
 
     def one(_: int = 0) -> Any:
-        made = decode(data, indices=indices, crop_xyxy=box, size=SIZE, full=(0,), device=device, backend=name)
-        if device == "cuda":
-            torch.cuda.current_stream().synchronize()
+        made = decode(data, **job, backend=name, ring=destination.ring)
+        destination.mark().wait()
         return made
 
     expected = decode(data, indices=indices, crop_xyxy=box, size=SIZE, full=(0,))
-    first = one()
+    with destination.working():
+        first = one()
     levels = max(
         int((first.frames.cpu().int() - expected.frames).abs().max()),
         int((first.full[0].cpu().int() - expected.full[0]).abs().max()),
     )
-    with ThreadPoolExecutor(num_threads) as pool:
+    contexts: list[Any] = []  # each thread enters its own, for as long as it lives
+
+    def begin() -> None:
+        contexts.append(destination.working())
+        contexts[-1].__enter__()
+
+    with ThreadPoolExecutor(num_threads, initializer=begin) as pool:
         list(pool.map(one, range(2 * num_threads)))
         print("warm", flush=True)
         sys.stdin.readline()
