@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from opens2v_data.archive.cache import ClipCache
+    from opens2v_data.query.safe import SafeSql
 
 
 class OpenS2V:
@@ -45,6 +46,7 @@ class OpenS2V:
         self.catalog = catalog
         self.query = Query(catalog, category=None if category is None else os.fspath(category))
         self.media = Media(catalog, release=release, cache=cache)
+        self._safe: SafeSql | None = None
 
     def __repr__(self) -> str:
         return f"OpenS2V({self.catalog!r})"
@@ -105,11 +107,13 @@ class OpenS2V:
         """
         if not safe:
             return self.query.ask(statement, values)
-        from opens2v_data.query.safe import SafeSql
-
         if values:
             raise ValueError("a safe statement takes no values: write them into it")
-        return SafeSql(self.catalog).ask(statement, max_rows=max_rows, seconds=seconds).table
+        if self._safe is None:
+            from opens2v_data.query.safe import SafeSql
+
+            self._safe = SafeSql(self.catalog, category=self.query.category)
+        return self._safe.ask(statement, max_rows=max_rows, seconds=seconds).table
 
     def get(self, keys: Sequence[str], *, masks: bool = True) -> list[Triple]:
         """Return clips by key, in the order of the keys.

@@ -94,9 +94,21 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _take_rest(arguments: argparse.Namespace, rest: Sequence[str]) -> bool:
+    """Take the second of two arguments that may be left out, where options stand between them: argparse does not."""
+    name = next((name for name in ("statement", "column") if hasattr(arguments, name)), None)
+    if name is None or getattr(arguments, name) is not None or len(rest) != 1 or rest[0].startswith("-"):
+        return False
+    setattr(arguments, name, rest[0])
+    return True
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code."""
-    arguments = build_parser().parse_args(argv)
+    parser = build_parser()
+    arguments, rest = parser.parse_known_args(argv)
+    if rest and not _take_rest(arguments, rest):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
     code = 0
     try:
         code = arguments.run(arguments)

@@ -91,7 +91,8 @@ def _answer(dataset: OpenS2V, statement: str | None, arguments: argparse.Namespa
     if arguments.question is not None:
         from opens2v_data.query.questions import question
 
-        return question(arguments.question).ask(dataset.query, _params(arguments.param)), False
+        asked = question(arguments.question)
+        return dataset.query.ask(asked.text, asked.bind(_params(arguments.param))), False
     if statement is None:
         raise ValueError("expected a SELECT, --file, --question, --list or --tables; for example " + EXAMPLE)
     if not arguments.safe:

@@ -283,12 +283,12 @@ class Query:
         """Ask as `ask` does, for a relation that is read while the context lasts; errors of reading it are told alike."""
         check_statement(sql)
         try:
-            statements = duckdb.extract_statements(sql)
-            if len(statements) != 1 or statements[0].type not in _READING:
-                found = ", ".join(str(statement.type).rpartition(".")[2] for statement in statements) or "nothing"
-                raise QueryError(f"expected one SELECT, found {found}; opens2v reads its tables and never changes them")
+            _check_reading(sql)
             cursor = self._cursor(sql, tables, is_of_pieces=is_of_pieces)
             given = dict(values) if isinstance(values, Mapping) else list(values)
+            if _MAY_WRITE.search(sql):
+                # `WITH x AS (COPY … TO file) FROM x` counts as a SELECT, and is refused inside of one; this runs nothing.
+                cursor.sql(f"SELECT * FROM (\n{sql}\n) LIMIT 0", params=given or None)
             yield cursor.sql(sql, params=given) if given else cursor.sql(sql)
         except RuntimeError as error:
             # What DuckDB makes of a KeyboardInterrupt that comes while it works.
@@ -541,9 +541,26 @@ class Query:
 
 _DERIVED = frozenset({"class_kinds", "clip_categories"})
 _READING = frozenset({duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN})
+_MAY_WRITE = re.compile(
+    r"\bwith\b.*\b(copy|insert|update|delete|merge|create|export|attach|call)\b", re.IGNORECASE | re.DOTALL
+)
 _TABLE = re.compile(r"\{(\w+)\}")
 _WORD = re.compile(r"\w+")
 _SAID = re.compile(r"'(?:[^']|'')*'|--[^\n]*|/\*.*?\*/", re.DOTALL)
+
+
+def _check_reading(sql: str) -> None:
+    """Refuse what is not one statement that reads."""
+    kinds: list[str] = []
+    for statement in duckdb.extract_statements(sql):
+        try:
+            kinds.append("SELECT" if statement.type in _READING else str(statement.type).rpartition(".")[2])
+        except ValueError:
+            kinds.append("another kind of statement")  # newer than the names that this DuckDB gives Python
+    if kinds != ["SELECT"]:
+        raise QueryError(
+            f"expected one SELECT, found {', '.join(kinds) or 'nothing'}; opens2v reads its tables and never changes them"
+        )
 
 
 @cache
