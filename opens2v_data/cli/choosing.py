@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from opens2v_data.dataset import OpenS2V
     from opens2v_data.query.slices import Slice
 
-_NUMBER = re.compile(r"(gme|aes|area|count)\s*((?:<=|>=|!=|==|<|>|=)\s*[^,]+|\s*[\d.]+\.\.[\d.]+)")
+_NUMBER = re.compile(r"(gme|aes|area|count)\s*((?:<=|>=|!=|==|<|>|=)\s*[^,]+|\s*-?[\d.]+\.\.-?[\d.]+)")
 
 
 def add_slice_arguments(parser: argparse.ArgumentParser, *, with_order: bool = True) -> None:
@@ -117,6 +117,8 @@ def parse_subject(text: str) -> tuple[str, dict[str, Any]]:
             raise ValueError(
                 f"expected e.g. woman:gme>0.3,area>0.1,count>=2 (gme, aes, area, count), found {one!r} in {text!r}"
             )
+        if found[1] in asked:
+            raise ValueError(f"expected {found[1]} once in {text!r}; a range is written {found[1]}0.2..0.5")
         asked[found[1]] = found[2].strip()
     return name, asked
 

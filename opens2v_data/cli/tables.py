@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from opens2v_data.cli.output import print_table
+from opens2v_data.errors import QueryError
 
 if TYPE_CHECKING:
     import argparse
@@ -30,11 +32,26 @@ def add_table_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def give_table(table: pa.Table, arguments: argparse.Namespace) -> None:
-    """Print a table as the options say; nested values as JSON in CSV."""
+    """Print a table as the options say; nested values as JSON in CSV, a number that JSON has no word for as null.
+
+    Raises:
+        QueryError: a value that Python or parquet has no type for.
+    """
+    import pyarrow as pa
+
+    try:
+        _give(table.rename_columns(_unique(table.column_names)), arguments)
+    except (OverflowError, pa.ArrowNotImplementedError) as error:
+        raise QueryError(
+            f"a column cannot be given as it is ({error}): write column::VARCHAR in the statement"
+        ) from error
+
+
+def _give(table: pa.Table, arguments: argparse.Namespace) -> None:
     if arguments.parquet is not None:
         write_parquet(table, Path(arguments.parquet))
     elif arguments.json:
-        print(json.dumps(table.to_pylist(), indent=1, ensure_ascii=False, default=str))
+        print(json.dumps(_finite(table.to_pylist()), indent=1, ensure_ascii=False, default=str))
     elif arguments.csv:
         write_csv(table, sys.stdout)
     elif table.num_rows:
@@ -70,12 +87,12 @@ def write_csv(table: pa.Table, file: Any) -> None:
 def bar_lines(labels: Sequence[str], counts: Sequence[int], *, total: int, width: int | None = None) -> list[str]:
     """Return one line for each count: label, count, share of `total`, and a bar."""
     most = max(counts, default=0)
-    name_width = min(40, max(map(len, labels), default=0))
+    name_width = min(40, max((len(_printable(label)) for label in labels), default=0))
     count_width = max((len(f"{count:,}") for count in counts), default=1)
     columns = width or shutil.get_terminal_size((100, 24)).columns
     room = max(10, columns - name_width - count_width - 12)
     lines = []
-    for label, count in zip(labels, counts, strict=True):
+    for label, count in zip(map(_printable, labels), counts, strict=True):
         shown = label if len(label) <= name_width else label[: name_width - 1] + "…"
         share = f"{count / total:6.1%}" if total else ""
         lines.append(f"{shown:<{name_width}}  {count:>{count_width},}  {share}  {_bar(count, most, room)}".rstrip())
@@ -97,8 +114,34 @@ def _cell(value: Any) -> Any:
     if isinstance(value, bool | int):
         return value
     text = json.dumps(value, ensure_ascii=False, default=str) if isinstance(value, list | dict) else str(value)
-    text = " ".join(text.split())
+    text = _printable(" ".join(text.split()))
     return text if len(text) <= MAX_CELL else text[: MAX_CELL - 1] + "…"
+
+
+def _finite(value: Any) -> Any:
+    """Return a value with null for each NaN and infinity in it."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(one) for key, one in value.items()}
+    return [_finite(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+def _printable(text: str) -> str:
+    """Return a text as one line in which nothing steers a terminal."""
+    return "".join(character if character.isprintable() else "\ufffd" for character in text)
+
+
+def _unique(names: Sequence[str]) -> list[str]:
+    """Return names of columns of which none stands twice, as a statement may give them: a, a_1, …"""
+    made: list[str] = []
+    for name in names:
+        number, unique = 0, name
+        while unique in made or (number and unique in names):
+            number += 1
+            unique = f"{name}_{number}"
+        made.append(unique)
+    return made
 
 
 def _csv_cell(value: Any) -> Any:

@@ -149,9 +149,10 @@ class Slice:
         gme: str | float | None = None,
         aes: str | float | None = None,
         area: str | float | None = None,
+        count: str | float | None = None,
     ) -> Self:
-        """Keep the clips without any subject of that class that meets the numbers."""
-        return self._also(not_(SubjectQuestion(name=name, gme=gme, aes=aes, area=area).condition()))
+        """Keep the clips that `has_subject` would leave out: no such subject, or another number of them."""
+        return self._also(not_(SubjectQuestion(name=name, gme=gme, aes=aes, area=area, count=count).condition()))
 
     def search(self, text: str) -> Self:
         """Keep the clips whose caption meets a text query: words, `"a phrase"`, AND, OR, NOT.
