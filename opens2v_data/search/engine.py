@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tantivy
@@ -51,12 +50,12 @@ class Opened:
 
     def ids(self, term: Term, *, limit: int | None) -> np.ndarray:
         """Return the clips that a query names, `(N,) int32`, ascending; at most `limit`, the first."""
-        query = self._query(term)
-        most = self._count(query) if limit is None else limit
+        # Hits come only up to a number that is asked for, and counting them first costs as much as finding them.
+        most = self._at_most(term) if limit is None else limit
         if not most:
             return np.empty(0, np.int32)
         found = self._searcher.search(
-            query, limit=most, count=False, order_by_field=CLIP_ID, order=tantivy.Order.Asc
+            self._query(term), limit=most, count=False, order_by_field=CLIP_ID, order=tantivy.Order.Asc
         ).hits
         return np.fromiter((clip_id for clip_id, _ in found), np.int32, len(found))
 
@@ -68,9 +67,15 @@ class Opened:
         order = np.lexsort((ids, -scores))
         return ids[order], scores[order]
 
-    def _count(self, query: Query) -> int:
-        found: Any = self._searcher.search(query, limit=1, count=True)  # `count` is missing in tantivy 0.27's stubs
-        return found.count
+    def _at_most(self, term: Term) -> int:
+        """Return a number of clips that a query does not name more than."""
+        if isinstance(term, Phrase):
+            return min(self._searcher.doc_freq(CAPTION, word) for word in term.words)
+        if isinstance(term, AllOf):
+            return min(self._at_most(part) for part in term.parts)
+        if isinstance(term, AnyOf):
+            return min(self.num_captions, sum(self._at_most(part) for part in term.parts))
+        return self.num_captions
 
     def _query(self, term: Term) -> Query:
         if isinstance(term, Phrase):

@@ -8,21 +8,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from opens2v_data import cli
 from opens2v_data.catalog.catalog import Catalog
-from opens2v_data.cli import card
 
 if TYPE_CHECKING:
     from cli.conftest import Run
     from opens2v_data.sample import SampleFacts
 
 pytest.importorskip("huggingface_hub", reason="the extra hub is not installed")
-
-
-@pytest.fixture(autouse=True)
-def registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The command among the others, each once."""
-    monkeypatch.setattr(cli, "COMMANDS", tuple(dict.fromkeys((*cli.COMMANDS, card))))
 
 
 def test_the_card_of_the_sample_has_its_figures_and_is_found_to_be_it(

@@ -8,19 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from opens2v_data import cli
-from opens2v_data.cli import report
-
 if TYPE_CHECKING:
     from cli.conftest import Run
 
 pytest.importorskip("matplotlib", reason="the extra report is not installed")
-
-
-@pytest.fixture(autouse=True)
-def registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The command among the others, each once."""
-    monkeypatch.setattr(cli, "COMMANDS", tuple(dict.fromkeys((*cli.COMMANDS, report))))
 
 
 def test_a_page_and_its_plots_are_written(opens2v: Run, sample_catalog: Path) -> None:

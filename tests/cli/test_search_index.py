@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from opens2v_data import cli
 from opens2v_data.catalog.catalog import Catalog
-from opens2v_data.cli import search_index
 from opens2v_data.search import CaptionSearch
 
 if TYPE_CHECKING:
@@ -18,12 +16,6 @@ if TYPE_CHECKING:
     from cli.conftest import Run
 
 pytest.importorskip("tantivy", reason="the extra search is not installed")
-
-
-@pytest.fixture(autouse=True)
-def registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The command among the others, each once."""
-    monkeypatch.setattr(cli, "COMMANDS", tuple(dict.fromkeys((*cli.COMMANDS, search_index))))
 
 
 def test_an_index_is_built_once_and_then_found(opens2v: Run, catalog: Path) -> None:
