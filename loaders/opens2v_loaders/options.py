@@ -16,7 +16,8 @@ class LoaderOptions:
     Attributes:
         num_threads: that decode; None: one for each CPU that this process may use. Each takes one CPU.
         max_bytes_ahead: of decoded batches, the one being waited for included; at least one is open all the same. Besides
-            these there are at most 128 MiB of fetched clips, two for each thread, and a decoded clip for each thread.
+            these there are at most 128 MiB of fetched clips, two for each thread, and a picture for each thread; for a GPU,
+            whose memory the batches are in, pinned buffers of 24 MiB, two more than threads (see `ring`).
         max_bad_share: with more bad clips than this share of those tried, and `min_bad` of them, iterating raises.
         min_bad: see `max_bad_share`.
     """

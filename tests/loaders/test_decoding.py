@@ -7,7 +7,7 @@ import random
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pytest
@@ -344,3 +344,28 @@ def test_frames_as_arrays_need_no_torch_and_tensors_say_how_to_install_it() -> N
     )
     said = _run(code)
     assert said.startswith("torch ") and 'pip install "opens2v-data[torch]"' in said
+
+
+@pytest.mark.parametrize("resize", ["exact", "fast"])
+@pytest.mark.parametrize("size", [None, (30, 50)])
+@pytest.mark.parametrize("backend", ["pyav", "pyav-upload"])
+def test_a_window_keeps_that_part_of_the_resized_pictures(
+    backend: BackendName, size: tuple[int, int] | None, resize: Literal["exact", "fast"]
+) -> None:
+    data = clips.clip_bytes("B-frames")
+    job: dict[str, Any] = {"indices": [3, 9, 3], "crop_xyxy": (2, 1, 60, 41), "size": size, "resize": resize}
+    whole = decode(data, **job, full=[4], backend=backend)
+    part = decode(data, **job, full=[4], backend=backend, window_xyxy=(5, 0, 41, 30))
+    assert torch.equal(part.frames, whole.frames[..., 0:30, 5:41])
+    assert torch.equal(part.full[4], whole.full[4])
+    out = torch.zeros((3, 3, 30, 36), dtype=torch.uint8)
+    decode(data, **job, backend=backend, window_xyxy=(5, 0, 41, 30), out=out)
+    assert torch.equal(out, part.frames)
+
+
+@pytest.mark.parametrize(
+    "window_xyxy", [(0, 0, 51, 30), (0, 0, 50, 31), (-1, 0, 50, 30), (9, 0, 9, 30), (0, 20, 50, 10)]
+)
+def test_a_window_outside_of_the_resized_picture_is_refused(window_xyxy: tuple[int, int, int, int]) -> None:
+    with pytest.raises(ValueError, match="window_xyxy must lie in the resized picture of 50x30, not "):
+        decode(clips.clip_bytes("B-frames"), indices=[0], size=(30, 50), window_xyxy=window_xyxy)
