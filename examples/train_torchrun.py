@@ -1,10 +1,10 @@
 """Train on any number of processes with torchrun, be killed at any moment, and go on on any other number.
 
+    export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1      # see docs/training.md
     torchrun --standalone --nproc-per-node 2 --max-restarts 3 examples/train_torchrun.py --catalog ./opens2v-5m
     torchrun --standalone --nproc-per-node 4 examples/train_torchrun.py --catalog ./opens2v-5m      # goes on where that stopped
 
-torchrun restarts all ranks when one dies, and they go on from the last checkpoint. For that they must meet anew, which they
-do with `--standalone` or `--rdzv-backend c10d`, not with torchrun's default.
+torchrun restarts all ranks when one dies, and they go on from the last checkpoint.
 """
 
 from __future__ import annotations

@@ -30,6 +30,12 @@ from opens2v_loaders.trainers import TrainerLoader, gather_states
 EXAMPLES = Path(__file__).parents[2] / "examples"
 EPOCHS = 2
 BATCH_SIZE = 4
+ENVIRONMENT = {
+    "GLOO_SOCKET_IFNAME": "lo",
+    "OMP_NUM_THREADS": "1",
+    # Else ranks that are restarted find in the store the addresses of those that are gone (gloo, torch 2.13).
+    "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1",
+}
 
 
 def tiny_training() -> Any:
@@ -93,7 +99,6 @@ class Example:
         command += ["--notes", str(self.folder / "notes"), "--epochs", str(EPOCHS), "--steps", str(steps)]
         command += ["--batch-size", str(BATCH_SIZE)]
         if num_ranks > 1 or self.name == "torchrun":
-            # Ranks that are restarted meet anew with c10d; torchrun's default has them look for those who are gone.
             place = [
                 "--rdzv-backend",
                 "c10d",
@@ -112,8 +117,7 @@ class Example:
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
-            env=os.environ
-            | {"PYTHONPATH": paths, "GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1", "HOME": str(self.folder)},
+            env=os.environ | ENVIRONMENT | {"PYTHONPATH": paths, "HOME": str(self.folder)},
         )
 
     def run(self, *, num_ranks: int, steps: int = -1) -> None:
@@ -172,7 +176,7 @@ def test_torchrun_restarts_ranks_of_which_one_was_killed_and_another_number_goes
     begun = example.rows()
     assert 3 <= len(begun) < len(whole.rows)
     assert begun == {step: whole.rows[step] for step in sorted(whole.rows)[: len(begun)]}
-    example.run(num_ranks=4)
+    example.run(num_ranks=1)
     assert example.rows() == whole.rows
     _assert_same(_model(example), whole.model)
 
