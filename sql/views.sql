@@ -100,7 +100,8 @@ JOIN clips AS clip USING (clip_id)
 LEFT JOIN captions AS text USING (clip_id);
 
 -- Pairs with both sides: keys, scores and the boxes of the two subjects; the partner's with partner_ before them.
--- Null: the clip is not in this catalog, or the pair names no subject. Ask it for some pair_id, or it joins all tables.
+-- Null: the clip is not in this catalog, or the pair names no subject. It reads clips and subjects whole, for one pair as for all:
+-- questions/pair-sides.sql is for a page.
 CREATE VIEW pair_sides AS
 SELECT
     pair.*,

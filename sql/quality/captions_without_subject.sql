@@ -1,6 +1,6 @@
 -- Clips whose caption names none of their subjects: no head noun of a class (see head_noun) is a word of the caption, in lower case,
 -- a plural in -s or -es on either side aside. Clips without caption or subject are not asked.
--- Synonyms are not known: "woman" does not name a subject "individual". All captions are read word by word, 100 CPU seconds for
+-- Synonyms are not known: "woman" does not name a subject "individual". All captions are read word by word, minutes for
 -- 5 M: give it a range of clip_id where one will do.
 -- nouns: what was looked for, with its plurals.
 CREATE VIEW captions_without_subject AS

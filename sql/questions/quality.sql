@@ -6,7 +6,7 @@
 --   fault VARCHAR        the view, whose rows are the cases; `clip_id IN (SELECT clip_id FROM …)` chooses their clips
 --   num_rows BIGINT      cases: two subjects, a subject, a pair or a clip
 --   num_clips BIGINT     clips with at least one; of pairs, the clip of their first side
--- Near copies and captions are looked for clip by clip: a whole release takes a minute or more, a range of clips its share.
+-- Near copies and captions are looked for clip by clip: a whole release takes minutes, a range of clips its share.
 SELECT 'near_copies' AS fault, count(*) AS num_rows, count(DISTINCT clip_id) AS num_clips FROM near_copies WHERE clip_id >= $lo AND clip_id < $hi
 UNION ALL SELECT 'empty_masks', count(*), count(DISTINCT clip_id) FROM empty_masks WHERE clip_id >= $lo AND clip_id < $hi
 UNION ALL SELECT 'tiny_subjects', count(*), count(DISTINCT clip_id) FROM tiny_subjects WHERE clip_id >= $lo AND clip_id < $hi

@@ -185,6 +185,20 @@ def test_pairs_and_subjects_of_a_clip_are_its_own(made: Made) -> None:
         assert [row["object_id"] for row in own] == [row["object_id"] for row in subjects if row["clip_id"] == clip_id]
 
 
+def test_a_page_of_pairs_has_what_the_view_has(made: Made) -> None:
+    for lo, hi in ((0, 10**6), (2, 7), (5, 5)):
+        found = answer(made, "pair-sides", lo=lo, hi=hi)
+        columns = ", ".join(name for name in found[0] if "subject_class_name" not in name) if found else "pair_id"
+        sql = f"SELECT {columns} FROM pair_sides WHERE pair_id >= $lo AND pair_id < $hi ORDER BY pair_id"
+        expected = made.query.ask(sql, {"lo": lo, "hi": hi}).to_pylist()
+        assert [{name: row[name] for name in columns.split(", ")} for row in found] == expected
+    names = {(row["clip_id"], row["object_id"]): row["class_name"] for row in made.subjects()}
+    for row in answer(made, "pair-sides", hi=10**6):
+        for side in ("", "partner_"):
+            place = (row[f"{side}clip_id"], row[f"{side}object_id"])
+            assert row[f"{side}subject_class_name"] == names.get(place)
+
+
 def test_duplicates_quirks_and_archives_are_counted(made: Made) -> None:
     clips = made.rows("clips")
     by_key: dict[str, list[tuple[str, int]]] = {}
