@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import logging
 import os
-import signal
 import subprocess
 import sys
 import threading
 import time
 from collections import Counter
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +19,12 @@ import torch
 
 import opens2v_data
 from loaders.clips import HEIGHT, WIDTH, clip_bytes, number_in
-from loaders.latestream import LateDestination
 from loaders.rowsource import MASK_BOX, FakeCatalog
 from opens2v_data.errors import MissingPieceError, NotAVideoError, QueryError, TooManyBadClipsError
 from opens2v_loaders import frame_range, read_frames, rng_of
 from opens2v_loaders.batch import Batch
-from opens2v_loaders.container import OpenClip
 from opens2v_loaders.loader import ClipLoader
 from opens2v_loaders.options import LoaderOptions
-from opens2v_loaders.pipeline import Pipeline
 from opens2v_loaders.plan import Accounts, Reserve
 from opens2v_loaders.sampling import ClipSpec
 from opens2v_loaders.subjects import SubjectSpec
@@ -86,6 +80,7 @@ def test_an_epoch_gives_each_planned_row_once_in_the_order_of_the_plan() -> None
 def test_pictures_are_the_frames_that_the_rule_draws_for_the_row() -> None:
     for batch in loader_of(FakeCatalog(num_rows=8)):
         assert (batch.videos.shape, batch.videos.dtype) == ((4, 4, 3, HEIGHT, WIDTH), torch.uint8)
+        assert batch.videos.movedim(-3, -1).is_contiguous()
         for row, indices, video in zip(batch.rows.tolist(), batch.frame_indices, batch.videos, strict=True):
             expected = SPEC.frame_indices((0, 30), rng=rng_of(5, 0, row, "frames"))
             assert indices.tolist() == expected.tolist()
@@ -328,348 +323,6 @@ def test_more_bad_clips_than_allowed_raise() -> None:
         list(loader)
     assert threads() == []
     assert sum(catalog.reads.values()) < 200  # it stops at once, and does not look at all of them
-
-
-def test_a_fault_of_a_thread_reaches_the_caller() -> None:
-    class Faulty(FakeCatalog):
-        def read_videos(self, videos: Any) -> Any:
-            yield from list(super().read_videos(videos))[:5]
-            raise ZeroDivisionError("a fault of the store")
-
-    loader = loader_of(Faulty(num_rows=40))
-    with pytest.raises(ZeroDivisionError, match="a fault of the store"):
-        list(loader)
-    assert threads() == []
-
-
-@pytest.mark.parametrize("num_given", [0, 7])
-@pytest.mark.parametrize("is_asked_for_all", [True, False])
-def test_a_catalog_that_gives_fewer_videos_than_asked_for_is_no_end_of_an_epoch(
-    num_given: int, is_asked_for_all: bool
-) -> None:
-    class Short(FakeCatalog):
-        def read_videos(self, videos: Any) -> Any:
-            if is_asked_for_all:
-                yield from list(super().read_videos(videos))[:num_given]
-            else:
-                yield from super().read_videos(islice(videos, num_given))
-
-    loader = loader_of(Short(num_rows=40))
-    with pytest.raises(
-        RuntimeError, match="read_videos of the catalog must give the bytes, or the error, of each video"
-    ):
-        list(loader)
-    assert loader.epoch == 0
-
-
-class Silent(FakeCatalog):
-    """A catalog whose server answers some requests and then never again, until it is told to."""
-
-    answers = threading.Event()
-
-    def read_videos(self, videos: Any) -> Any:
-        """Give nine clips, then wait."""
-        for number, data in enumerate(super().read_videos(videos)):
-            if number == 9:
-                self.answers.wait()
-            yield data
-
-
-@pytest.mark.parametrize("way", ["close", "del", "second iterator"])
-def test_a_request_that_is_never_answered_keeps_only_its_own_thread(way: str) -> None:
-    Silent.answers.clear()
-    loader = loader_of(Silent(num_rows=40))
-    batches = iter(loader)
-    taken = [next(batches).step, next(batches).step]
-    assert taken == [0, 1]
-    if way == "close":
-        loader.close()
-        assert list(batches) == []
-    elif way == "del":
-        del batches
-    else:
-        batches = iter(loader)
-        assert next(batches).step == 2
-        loader.close()
-    give_up_at = time.monotonic() + 10
-    while any(name.startswith("opens2v-decode") for name in threads()) and time.monotonic() < give_up_at:
-        time.sleep(0.01)
-    assert set(threads()) == {"opens2v-feed"}
-    Silent.answers.set()
-    while threads() and time.monotonic() < give_up_at:
-        time.sleep(0.01)
-    assert threads() == []
-
-
-_WAITING = """
-import os, signal, threading
-from loaders.test_loader import Silent, loader_of
-threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT)).start()
-for batch in loader_of(Silent(num_rows=40)):
-    print(batch.step, flush=True)
-"""
-
-
-def test_ctrl_c_ends_a_process_that_waits_for_a_request_that_is_never_answered() -> None:
-    code, out, err = _run(_WAITING)
-    assert (code, out) == (-signal.SIGINT, "0\n1\n")
-    assert err.splitlines()[-1] == "KeyboardInterrupt"
-    assert err.count("Traceback") == 1
-
-
-_FORKING = """
-import os, sys
-from loaders.rowsource import FakeCatalog
-from loaders.test_loader import TIGHT, loader_of, threads, told
-loader = loader_of(FakeCatalog(num_rows=40), options=TIGHT)
-batches = iter(loader)
-first = told([next(batches)])
-child = os.fork()
-if child == 0:
-    try:
-        next(batches)
-    except RuntimeError as error:
-        print(error, flush=True)
-    print(threads(), loader.state_dict()["step"], told(list(loader))[0][0], loader.epoch, flush=True)
-    sys.exit(0)
-print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), len(list(batches)), flush=True)
-"""
-
-
-def test_a_forked_process_is_told_that_the_threads_stayed_behind_and_can_begin_anew() -> None:
-    code, out, err = _run(_FORKING)
-    assert (code, err) == (0, "")
-    told_so, child, parent = out.splitlines()
-    assert "forked from it without its threads: iterate the loader anew here" in told_so
-    assert (child, parent) == ("[] 1 1 1", "0 9")
-
-
-def test_a_handler_of_the_log_may_ask_the_loader() -> None:
-    loader = loader_of(FakeCatalog(num_rows=24, bad=dict.fromkeys(range(0, 24, 5), "garbage")))
-    asked: list[dict[str, Any]] = []
-
-    class Asking(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            # As a handler does whose lock another thread holds while it asks.
-            thread = threading.Thread(target=lambda: asked.append(loader.state_dict()), daemon=True)
-            thread.start()
-            thread.join(20)
-            assert not thread.is_alive(), "the loader's lock is held while it logs"
-
-    handler = Asking()
-    logging.getLogger("opens2v_loaders").addHandler(handler)
-    try:
-        list(loader)
-    finally:
-        logging.getLogger("opens2v_loaders").removeHandler(handler)
-    assert len(asked) == len(loader.bad_clips) > 0
-
-
-def test_threads_that_could_be_started_end_when_others_could_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    start, started = threading.Thread.start, []
-
-    def refuse_the_third(thread: threading.Thread) -> None:
-        if thread.name.startswith("opens2v-") and len(started) == 2:
-            raise RuntimeError("can't start new thread")
-        started.append(thread)
-        start(thread)
-
-    monkeypatch.setattr(threading.Thread, "start", refuse_the_third)
-    with pytest.raises(RuntimeError, match="can't start new thread"):
-        iter(loader_of(FakeCatalog(num_rows=40)))
-    assert threads() == []
-
-
-class Damaged(FakeCatalog):
-    """A catalog of whose "torn" rows a picture in the middle is damaged: those before it are sound."""
-
-    @staticmethod
-    def torn() -> bytes:
-        """Return such a clip."""
-        data = clip_bytes("B-frames")
-        with OpenClip(data) as clip:
-            packet = clip.packets[int(clip.table.position[14])]
-            start, size = packet.pos or 0, packet.size
-        return data[: start + 4] + bytes(size - 4) + data[start + size :]
-
-    def _read(self, video: Any) -> Any:
-        found = super()._read(video)
-        return self.torn() if self.bad.get(video.offset) == "torn" else found
-
-
-@pytest.mark.parametrize("num_threads", [1, 3])
-def test_batches_carried_to_a_device_that_is_late_are_those_made_at_once(
-    num_threads: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    catalog = Damaged(num_rows=24, bad=dict.fromkeys(range(0, 24, 3), "torn"))
-    options = LoaderOptions(num_threads=num_threads, max_bad_share=1.0)
-    reserve = Reserve(spares=8, per_steps=8)
-    clip = ClipSpec(num_frames=16, stride=1, size=(HEIGHT, WIDTH))
-    expected = list(loader_of(catalog, options=options, reserve=reserve, clip=clip))
-    made: list[LateDestination] = []
-
-    def late(device: torch.device, *, num_threads: int) -> LateDestination:
-        # Room for three pictures of the sixteen: a torn clip's first ones are on their way when the damage is found.
-        room = 3 * 3 * HEIGHT * WIDTH + 64
-        made.append(LateDestination(num_buffers=num_threads + 1, buffer_bytes=room, max_delay_seconds=0.03))
-        return made[-1]
-
-    monkeypatch.setattr("opens2v_loaders.pipeline.destination_on", late)
-    loader = loader_of(catalog, options=options, reserve=reserve, clip=clip)
-    found = [(told([batch]), batch.videos.clone()) for batch in loader]  # as they are when they are handed out
-    made[0].stream.end()
-    for (mine, videos), batch in zip(found, expected, strict=True):
-        assert mine == told([batch])
-        assert torch.equal(videos, batch.videos)
-    assert any(bad.replaced_by is not None for bad in loader.bad_clips)
-    assert len(made[0].stream.buffers) <= num_threads + 1
-
-
-def test_no_picture_of_a_bad_clip_is_on_its_way_when_a_spare_takes_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    catalog = Damaged(num_rows=16, bad=dict.fromkeys(range(0, 16, 5), "torn"))
-    destination = LateDestination(num_buffers=4, buffer_bytes=3 * 3 * HEIGHT * WIDTH + 64, max_delay_seconds=0.02)
-    monkeypatch.setattr("opens2v_loaders.pipeline.destination_on", lambda device, num_threads: destination)
-    on_their_way, note_bad = [], Pipeline._note_bad
-
-    def looking(self: Pipeline, *arguments: Any) -> None:
-        on_their_way.append(destination.stream.num_on_their_way)
-        note_bad(self, *arguments)
-
-    monkeypatch.setattr(Pipeline, "_note_bad", looking)
-    options = LoaderOptions(num_threads=1, max_bad_share=1.0)
-    loader = loader_of(catalog, options=options, clip=ClipSpec(num_frames=16, stride=1, size=(HEIGHT, WIDTH)))
-    assert sum(map(len, loader)) > 0
-    destination.stream.end()
-    assert on_their_way == [0] * len(loader.bad_clips) != []
-
-
-def test_threads_that_wait_for_a_buffer_end_with_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
-    destination = LateDestination(num_buffers=1, buffer_bytes=1)
-    monkeypatch.setattr("opens2v_loaders.pipeline.destination_on", lambda device, num_threads: destination)
-    loader = loader_of(FakeCatalog(num_rows=400), options=TIGHT)
-    destination.ring.acquire(1)  # nobody gives it back
-    batches = iter(loader)
-    loader.close()
-    assert list(batches) == []
-    assert threads() == []
-    destination.stream.end()
-
-
-@pytest.mark.parametrize("way", ["break", "exception", "del", "close", "second iterator"])
-def test_no_thread_outlives_a_loop_that_is_left(way: str) -> None:
-    loader = loader_of(FakeCatalog(num_rows=400), options=TIGHT)
-    if way == "break":
-        for _ in loader:
-            break
-    elif way == "exception":
-        with pytest.raises(KeyError, match="a bug"):
-            _raise_in_loop(loader)
-    else:
-        batches = iter(loader)
-        next(batches)
-        assert len(threads()) == 4
-        if way == "del":
-            del batches
-        elif way == "close":
-            loader.close()
-            assert list(batches) == []
-        else:
-            again = iter(loader)
-            assert len(threads()) == 4  # those of the first are gone
-            assert list(batches) == []
-            assert next(again).step == 1
-            del again
-    gc.collect()
-    give_up_at = time.monotonic() + 10
-    while threads() and time.monotonic() < give_up_at:
-        time.sleep(0.01)
-    assert threads() == []
-
-
-def _raise_in_loop(loader: ClipLoader) -> None:
-    for _ in loader:
-        raise KeyError("a bug")
-
-
-_TRAINING = """
-import gc, logging, os, random, signal, sys, threading, time
-from loaders.rowsource import FakeCatalog
-from loaders.test_loader import TIGHT, loader_of, threads
-logging.disable()
-times, draw = int(sys.argv[1]), random.Random(int(sys.argv[2]))
-catalog = FakeCatalog(num_rows=4000, bad=dict.fromkeys(range(0, 4000, 20), "garbage"))
-taken = caught = 0
-for _ in range(times):
-    interrupt = threading.Timer(draw.uniform(0.0, 0.4), os.kill, (os.getpid(), signal.SIGINT))
-    interrupt.daemon = True
-    loader = loader_of(catalog, options=TIGHT)
-    try:
-        interrupt.start()
-        while True:
-            for batch in loader:
-                taken += 1
-                if taken % 7 == 0:
-                    break
-    except KeyboardInterrupt:
-        caught += 1
-    interrupt.join()
-    give_up_at = time.monotonic() + 5
-    while threads() and time.monotonic() < give_up_at:
-        time.sleep(0.01)
-    if threads():
-        print("left:", threads())
-print(caught, taken > 0 or times == 1, flush=True)
-if len(sys.argv) > 3:
-    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
-    batches = iter(loader_of(catalog, options=TIGHT))
-    for batch in batches:
-        pass
-"""
-
-
-def _trained(*arguments: str) -> tuple[int, str, str]:
-    return _run(_TRAINING, *arguments)
-
-
-def _run(script: str, *arguments: str) -> tuple[int, str, str]:
-    """Run it in a process of its own; one that hangs is killed."""
-    paths = os.pathsep.join(path for path in sys.path if path)
-    done = subprocess.run(
-        [sys.executable, "-c", script, *arguments],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        env=os.environ | {"PYTHONPATH": paths},
-    )
-    return done.returncode, done.stdout, done.stderr
-
-
-def test_ctrl_c_at_ten_random_moments_leaves_no_thread() -> None:
-    assert _trained("10", "1") == (0, "10 True\n", "")
-
-
-@pytest.mark.slow
-def test_ctrl_c_at_fifty_random_moments_leaves_no_thread() -> None:
-    assert _trained("50", "2") == (0, "50 True\n", "")
-
-
-def test_a_process_that_ctrl_c_ends_ends_at_once_and_says_no_more_than_that() -> None:
-    code, out, err = _trained("1", "3", "end")
-    assert (code, out) == (-signal.SIGINT, "1 True\n")
-    assert err.splitlines()[-1] == "KeyboardInterrupt"
-    assert err.count("Traceback") == 1
-
-
-def test_no_more_batches_are_open_than_the_budget_has_room_for() -> None:
-    catalog = FakeCatalog(num_rows=400)
-    loader = loader_of(catalog, options=TIGHT)
-    batches = iter(loader)
-    next(batches)
-    time.sleep(0.5)
-    # Two batches of four, what waits for a thread (2 x 3), the one in the feeder's hand, and two in the fetcher's.
-    assert 8 <= sum(catalog.reads.values()) - 4 <= 8 + 6 + 1 + 2 + 4
-    del batches
 
 
 def test_a_range_that_reaches_past_the_end_of_the_file_is_cut_to_it() -> None:
