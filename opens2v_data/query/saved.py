@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -131,20 +132,15 @@ def open_saved(query: Query, path: str | os.PathLike[str], *, remap: bool = Fals
         identifier(sort.column, names)
     place = str(facts.path.absolute())
     is_own = facts.digest == query.catalog.digest
-    if is_own:
-        ids = np.empty(0, np.int32)  # the file itself is asked
-    elif not remap:
+    if not is_own and not remap:
         raise QueryError(
             f"{place} is a slice of the catalog with digest {facts.digest[:12]}…, this one has {query.catalog.digest[:12]}…: ids "
             "mean other clips here. Open that catalog, or find the clips by part and key with remap=True (--remap)"
         )
-    else:
-        try:
-            # Not `read_table`, to which a folder `part=…` in the path is a column.
-            with pq.ParquetFile(place) as file:
-                rows = file.read(columns=list(_COLUMNS))
-        except (pa.ArrowException, OSError) as error:
-            raise QueryError(f"the saved slice at {place} is damaged ({error}); save it again") from error
+    # Read here in any case, some milliseconds, so that damage is told as what it is.
+    rows = _rows(facts.path, ["clip_id"] if is_own else _COLUMNS)
+    ids = np.empty(0, np.int32)  # the file itself is asked
+    if not is_own:
         wanted = rows.append_column("at", pa.array(np.arange(rows.num_rows, dtype=np.int64)))
         found = query.ask(
             "SELECT clip.clip_id FROM saved_rows AS saved JOIN clips AS clip USING (part, clip_key) ORDER BY saved.at",
@@ -152,6 +148,15 @@ def open_saved(query: Query, path: str | os.PathLike[str], *, remap: bool = Fals
         )
         ids = found.column("clip_id").to_numpy()
     return Spec(conditions=(_among(ids, place if is_own else None),), order=facts.order)
+
+
+def _rows(path: Path, columns: Sequence[str]) -> pa.Table:
+    try:
+        # Not `read_table`, to which a folder `part=…` in the path is a column.
+        with pq.ParquetFile(path) as file:
+            return file.read(columns=list(columns))
+    except (pa.ArrowException, OSError) as error:
+        raise QueryError(f"the saved slice at {path} is damaged ({error}); save it again") from error
 
 
 def _among(ids: np.ndarray, place: str | None) -> Bound:
