@@ -97,9 +97,10 @@ _WAITING = """
 import os, signal, threading
 from loaders.test_loader import loader_of
 from loaders.test_pipeline import Silent
-threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT)).start()
 for batch in loader_of(Silent(num_rows=40)):
     print(batch.step, flush=True)
+    if batch.step == 1:
+        threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
 """
 
 
@@ -256,7 +257,7 @@ def _run(script: str, *arguments: str) -> tuple[int, str, str]:
         [sys.executable, "-c", script, *arguments],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
         env=os.environ | {"PYTHONPATH": paths},
     )
