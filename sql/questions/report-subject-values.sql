@@ -5,15 +5,21 @@
 -- Columns:
 --   what VARCHAR           the column of subjects
 --   bin INTEGER            0 is the lowest; a bin without subjects has no row
---   low DOUBLE             lower edge of the lowest bin: about the 0.5% quantile
---   high DOUBLE            upper edge of the highest bin: about the 99.5% quantile
+--   low DOUBLE             lower edge of the lowest bin: about the 0.5% quantile; of fewer than 1,000 rows the lowest
+--   high DOUBLE            upper edge of the highest bin: about the 99.5% quantile; of fewer than 1,000 rows the highest
 --   num_subjects BIGINT    subjects in the bin
 --   num_known BIGINT       subjects that have the score, in a bin or beyond them
 WITH ends AS (
-    -- A quantile costs a hundred times what a bin does, so not of all.
+    -- A quantile costs a hundred times what a bin does, so not of all; of few rows it would leave some out for nothing.
     SELECT
-        quantile_cont(gme_score::DOUBLE, [0.005, 0.995]) FILTER (isfinite(gme_score)) AS gme_score,
-        quantile_cont(aes_score::DOUBLE, [0.005, 0.995]) FILTER (isfinite(aes_score)) AS aes_score
+        if(
+            count(*) < 1000, [min(gme_score), max(gme_score)]::DOUBLE[],
+            quantile_cont(gme_score::DOUBLE, [0.005, 0.995]) FILTER (isfinite(gme_score))
+        ) AS gme_score,
+        if(
+            count(*) < 1000, [min(aes_score), max(aes_score)]::DOUBLE[],
+            quantile_cont(aes_score::DOUBLE, [0.005, 0.995]) FILTER (isfinite(aes_score))
+        ) AS aes_score
     FROM class_index WHERE hash(clip_id) % greatest(1, (SELECT count(*) FROM clips) // 20000) = 0
 ),
 placed AS (

@@ -5,20 +5,41 @@
 -- Columns:
 --   what VARCHAR          the column of clips
 --   bin INTEGER           0 is the lowest; a bin without clips has no row
---   low DOUBLE            lower edge of the lowest bin: about the 0.5% quantile
---   high DOUBLE           upper edge of the highest bin: about the 99.5% quantile
+--   low DOUBLE            lower edge of the lowest bin: about the 0.5% quantile; of fewer than 1,000 rows the lowest
+--   high DOUBLE           upper edge of the highest bin: about the 99.5% quantile; of fewer than 1,000 rows the highest
 --   num_clips BIGINT      clips in the bin
 --   num_known BIGINT      clips that have the number, in a bin or beyond them
 WITH ends AS (
-    -- A quantile costs a hundred times what a bin does, so not of all.
+    -- A quantile costs a hundred times what a bin does, so not of all; of few rows it would leave some out for nothing.
     SELECT
-        quantile_cont(aesthetic::DOUBLE, [0.005, 0.995]) FILTER (isfinite(aesthetic)) AS aesthetic,
-        quantile_cont(foreground_aesthetic::DOUBLE, [0.005, 0.995]) FILTER (isfinite(foreground_aesthetic)) AS foreground_aesthetic,
-        quantile_cont(background_aesthetic::DOUBLE, [0.005, 0.995]) FILTER (isfinite(background_aesthetic)) AS background_aesthetic,
-        quantile_cont(motion::DOUBLE, [0.005, 0.995]) FILTER (isfinite(motion)) AS motion,
-        quantile_cont(tech::DOUBLE, [0.005, 0.995]) FILTER (isfinite(tech)) AS tech,
-        quantile_cont(duration_seconds::DOUBLE, [0.005, 0.995]) FILTER (isfinite(duration_seconds)) AS duration_seconds,
-        quantile_cont(aspect_ratio::DOUBLE, [0.005, 0.995]) FILTER (isfinite(aspect_ratio)) AS aspect_ratio
+        if(
+            count(*) < 1000, [min(aesthetic), max(aesthetic)]::DOUBLE[],
+            quantile_cont(aesthetic::DOUBLE, [0.005, 0.995]) FILTER (isfinite(aesthetic))
+        ) AS aesthetic,
+        if(
+            count(*) < 1000, [min(foreground_aesthetic), max(foreground_aesthetic)]::DOUBLE[],
+            quantile_cont(foreground_aesthetic::DOUBLE, [0.005, 0.995]) FILTER (isfinite(foreground_aesthetic))
+        ) AS foreground_aesthetic,
+        if(
+            count(*) < 1000, [min(background_aesthetic), max(background_aesthetic)]::DOUBLE[],
+            quantile_cont(background_aesthetic::DOUBLE, [0.005, 0.995]) FILTER (isfinite(background_aesthetic))
+        ) AS background_aesthetic,
+        if(
+            count(*) < 1000, [min(motion), max(motion)]::DOUBLE[],
+            quantile_cont(motion::DOUBLE, [0.005, 0.995]) FILTER (isfinite(motion))
+        ) AS motion,
+        if(
+            count(*) < 1000, [min(tech), max(tech)]::DOUBLE[],
+            quantile_cont(tech::DOUBLE, [0.005, 0.995]) FILTER (isfinite(tech))
+        ) AS tech,
+        if(
+            count(*) < 1000, [min(duration_seconds), max(duration_seconds)]::DOUBLE[],
+            quantile_cont(duration_seconds::DOUBLE, [0.005, 0.995]) FILTER (isfinite(duration_seconds))
+        ) AS duration_seconds,
+        if(
+            count(*) < 1000, [min(aspect_ratio), max(aspect_ratio)]::DOUBLE[],
+            quantile_cont(aspect_ratio::DOUBLE, [0.005, 0.995]) FILTER (isfinite(aspect_ratio))
+        ) AS aspect_ratio
     FROM clips WHERE hash(clip_id) % greatest(1, (SELECT count(*) FROM clips) // 100000) = 0
 ),
 placed AS (

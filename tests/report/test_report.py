@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 import opens2v_data
 from opens2v_data.errors import MissingExtraError, QueryError
+from opens2v_data.query.questions import question
 from opens2v_data.report import ReportFigures, count_figures, write_report
 from opens2v_data.report.figures import among
 
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
     from opens2v_data.query.slices import Slice
 
 SOME = "aesthetic > 4.5"
+COLUMNS = (
+    "aesthetic", "foreground_aesthetic", "background_aesthetic", "motion", "tech", "duration_seconds", "aspect_ratio"
+)  # fmt: skip
 VOID = {"meta", "br", "img", "link", "input", "hr"}
 
 
@@ -124,15 +129,26 @@ def test_histograms_count_every_number_between_their_edges(figures: ReportFigure
     for column in ("aesthetic", "motion", "tech", "foreground_aesthetic"):
         known = np.array([row[column] for row in rows if row[column] is not None], np.float64)
         found = figures.values[column]
-        assert found.num_known == len(known)
-        inside = known[(known >= found.edges[0]) & (known <= found.edges[-1])]
-        assert found.counts.sum() == len(inside)
-        assert (found.edges[0], found.edges[-1]) == pytest.approx(np.quantile(known, [0.005, 0.995]))
+        assert found.num_known == found.counts.sum() == len(known)
+        assert (found.edges[0], found.edges[-1]) == (known.min(), known.max())
         # A number at an edge may fall to either side.
-        expected = np.histogram(inside, found.edges)[0]
+        expected = np.histogram(known, found.edges)[0]
         assert np.abs(np.cumsum(found.counts) - np.cumsum(expected)).max() <= 1
     scores = [subject["gme_score"] for row in rows for subject in row["subjects"] if subject["gme_score"] is not None]
     assert figures.subject_values["gme_score"].num_known == len(scores)
+
+
+def test_of_many_rows_the_outermost_are_outside_of_the_plot(dataset: OpenS2V) -> None:
+    asked = question("report-values")
+    numbers = pa.table({name: np.arange(5_000.0) for name in COLUMNS} | {"clip_id": np.arange(5_000)})
+    found = dataset.query.ask(
+        f"WITH clips AS (FROM many) {asked.text.replace('WITH', ',', 1)}", asked.bind(), tables={"many": numbers}
+    )
+    rows = [row for row in found.to_pylist() if row["what"] == "motion"]
+    low, high = np.quantile(np.arange(5_000.0), [0.005, 0.995])
+    assert {(row["low"], row["high"], row["num_known"]) for row in rows} == {(low, high, 5_000)}
+    assert sum(row["num_clips"] for row in rows) == sum(low <= number <= high for number in range(5_000))
+    assert [row["bin"] for row in rows] == list(range(40))
 
 
 def test_pairs_count_where_both_clips_are_chosen(
