@@ -32,6 +32,7 @@ Progress = Callable[[str, int, int], None]
 STAGE = "captions"
 HEAP_BYTES = 512 << 20
 NUM_THREADS = 2
+"""Of tantivy. With these 5 M captions of 60 words took 93 CPU-seconds and 0.75 GB of memory, and gave 0.6 GB in six segments."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,7 @@
 """Search captions without an index: the same answer as SQL, which reads every caption.
 
-5 M captions are 1.8 GB of text; a scan of them takes seconds where the index takes milliseconds.
+5 M captions of 60 words are 2 GB of text: a scan of them for one word takes 5 CPU-seconds, where the index takes 9 ms. By the
+pattern alone it would be 15: first asking whether the text has the word at all, as bytes, spares most captions that.
 """
 
 from __future__ import annotations
