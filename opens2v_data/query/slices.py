@@ -27,6 +27,7 @@ from opens2v_data.query.bound import Bound, all_of, any_of, bind, check_value, c
 from opens2v_data.query.engine import Config, Query
 from opens2v_data.query.locating import locate
 from opens2v_data.query.spec import HASH_RANGE, Sample, Sort, Spec
+from opens2v_data.sqlfiles import sql_names
 
 if TYPE_CHECKING:
     import os
@@ -213,6 +214,25 @@ class Slice:
             values=(*[float(similarity)] * values, *ids.values),
             tables=ids.tables,
         )
+        return self._also(not_(found) if mode == "drop" else found)
+
+    def faults(self, name: str, mode: Duplicates = "drop") -> Self:
+        """Leave out the clips that a quality view names, or keep only these.
+
+        Args:
+            name: near_copies, empty_masks, alike_pairs, …: the views of `sql/quality`, each of which says what it finds.
+            mode: "drop" or "only".
+
+        Raises:
+            QueryError: no such view; the message has the names.
+            ValueError: another mode.
+        """
+        if mode not in get_args(Duplicates):
+            raise ValueError(f"mode must be one of {', '.join(get_args(Duplicates))}, got {mode!r}")
+        known = [one.removeprefix("quality/") for one in sql_names("quality")]
+        if name not in known:
+            raise QueryError(f"no quality view is called {name!r}; there are {', '.join(known)}")
+        found = Bound(sql=f"clip_id IN (SELECT clip_id FROM {name} WHERE clip_id IS NOT NULL)")
         return self._also(not_(found) if mode == "drop" else found)
 
     def split(
