@@ -45,6 +45,13 @@ def add_slice_arguments(parser: argparse.ArgumentParser, *, with_order: bool = T
         help="of clips that show the same thing keep the first, or only such",
     )
     group.add_argument(
+        "--without",
+        metavar="FAULT",
+        action="append",
+        default=[],
+        help="not among those of a quality view: near_copies, empty_masks, alike_pairs, …; several times",
+    )
+    group.add_argument(
         "--split", metavar="NAME[:F]", help="train or val (0.9 and 0.1 by source video), or e.g. train:0.8"
     )
     group.add_argument("--seed", type=int, default=0, metavar="N", help="of --split and of samples (default: 0)")
@@ -80,6 +87,8 @@ def chosen(dataset: OpenS2V, arguments: argparse.Namespace) -> Slice:
         s = _split(s, arguments.split, arguments.seed)
     if arguments.near_duplicates is not None:
         s = s.near_duplicates(arguments.near_duplicates)
+    for fault in arguments.without:
+        s = s.faults(fault)
     if getattr(arguments, "sort", None) is not None:
         s = s.sort(*(column.strip() for column in arguments.sort.split(",")))
     if getattr(arguments, "limit", None) is not None:
