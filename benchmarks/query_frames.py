@@ -59,7 +59,7 @@ class Polars:
             self._pieces, left_on="offset", right_on="piece_start", by="part", check_sortedness=False
         )
         start = (col("offset") - col("piece_start")).alias("start")
-        return found.select("clip_id", "name", "piece", start, "size_bytes").sort("clip_id").collect()
+        return found.select("clip_id", "piece", start, "size_bytes").sort("clip_id").collect()
 
     def page(self) -> Any:
         col, (aesthetic, clip_id) = self._pl.col, self._asked.page_after
@@ -140,7 +140,7 @@ class Arrow:
 
     def byte_ranges(self) -> Any:
         ids = self.subject_ids()
-        columns = ["clip_id", "part", "name", "offset", "size_bytes"]
+        columns = ["clip_id", "part", "offset", "size_bytes"]
         # An `isin` of 250,000 values takes longer than reading all rows and looking them up.
         found = self._t["locations"].to_table(columns=columns)
         found = found.filter(pa.array(np.isin(found.column("clip_id").to_numpy(), ids, kind="table")))
@@ -154,7 +154,6 @@ class Arrow:
             first[rows] = mine[0] + np.searchsorted(edges[mine], offsets[rows], side="right") - 1
         made = {
             "clip_id": found.column("clip_id"),
-            "name": found.column("name"),
             "piece": self._pieces.column("piece").take(pa.array(first)),
             "start": pa.array(offsets - edges[first]),
             "size_bytes": found.column("size_bytes"),
