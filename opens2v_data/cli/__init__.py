@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 import textwrap
 from collections.abc import Sequence
@@ -72,6 +73,10 @@ EXAMPLE = """example:
 """
 
 
+_NO_VALUE = re.compile(r"--[\w-]+=--|-\w--")
+"""What argparse makes an empty list of."""
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of all commands."""
     from opens2v_data import __version__
@@ -106,7 +111,10 @@ def _take_rest(arguments: argparse.Namespace, rest: Sequence[str]) -> bool:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code."""
     parser = build_parser()
-    arguments, rest = parser.parse_known_args(argv)
+    words = sys.argv[1:] if argv is None else list(argv)
+    if wrong := next((word for word in words if _NO_VALUE.fullmatch(word)), None):
+        parser.error(f"expected a value in {wrong}, found two dashes")
+    arguments, rest = parser.parse_known_args(words)
     if rest and not _take_rest(arguments, rest):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     code = 0

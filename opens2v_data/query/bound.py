@@ -53,7 +53,7 @@ class Bound:
         """
         if (found := len(marks(self.sql))) != len(self.values):
             raise ValueError(
-                f"expected {found} values for the {found} marks `?` in {self.sql.strip()!r}, got {len(self.values)}"
+                f"expected {found} values for the {found} marks `?` in {self.sql!r}, got {len(self.values)}"
             )
 
     def literal(self) -> str:
@@ -115,8 +115,7 @@ def bind(sql: str, values: Sequence[Any], *, names: Iterable[str] = ()) -> Bound
                 )
     except duckdb.Error as error:
         raise QueryError(f"{sql!r} is no SQL condition: {explain(error, sql, names=names, example=example)}") from error
-    # On a line of its own, which is then all that a message of DuckDB shows.
-    return Bound(sql=f"\n{sql}", values=tuple(values))
+    return Bound(sql=sql, values=tuple(values))
 
 
 def marks(sql: str) -> list[int]:
@@ -267,15 +266,15 @@ def not_(condition: Bound) -> Bound:
     """Return the condition that one does not hold; where it is null, it does not."""
     # A number is a condition as well, as in WHERE.
     return Bound(
-        sql=f"NOT coalesce(({condition.sql}\n)::BOOLEAN, false)", values=condition.values, tables=condition.tables
+        sql=f"NOT coalesce((\n{condition.sql}\n)::BOOLEAN, false)", values=condition.values, tables=condition.tables
     )
 
 
 def _joined(conditions: list[Bound], by: str, nothing: str) -> Bound:
     if not conditions:
         return Bound(sql=nothing)
-    # The line break ends a comment that a condition may end with.
-    text = by.join(f"({condition.sql}\n)" for condition in conditions)
+    # The second line break ends a comment that a condition may end with; on its own lines, it is all that a message shows of it.
+    text = by.join(f"(\n{condition.sql}\n)" for condition in conditions)
     values = tuple(value for condition in conditions for value in condition.values)
     tables = {name: table for condition in conditions for name, table in condition.tables.items()}
     return Bound(sql=text, values=values, tables=tables)

@@ -546,6 +546,7 @@ _MAY_WRITE = re.compile(
 )
 _TABLE = re.compile(r"\{(\w+)\}")
 _WORD = re.compile(r"\w+")
+_BRACKETS = re.compile(r"\(\n|\n\)")
 _SAID = re.compile(r"'(?:[^']|'')*'|--[^\n]*|/\*.*?\*/", re.DOTALL)
 
 
@@ -602,10 +603,10 @@ def joined_in(sql: str, *, is_of_pieces: bool = False) -> list[Joined]:
 
     Args:
         sql: a statement, or a part of one.
-        is_of_pieces: it is put together of conditions that each end with a line break and a bracket (see `bound`): where one of
-            these names a source, the others still mean the column of clips.
+        is_of_pieces: it is put together of conditions that each stand in brackets on lines of their own (see `bound`): where one
+            of these names a source, the others still mean the column of clips.
     """
-    pieces = sql.split("\n)") if is_of_pieces else [sql]
+    pieces = _BRACKETS.split(sql) if is_of_pieces else [sql]
     # What a text in quotes says is no table, and neither is a comment.
     words = [({*_words(piece)}, {*_words(_SAID.sub(" ", piece))}) for piece in pieces]
     return [

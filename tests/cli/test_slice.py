@@ -126,6 +126,7 @@ def test_a_class_and_its_numbers_are_told_apart(text: str, expected: Any) -> Non
         (("--limit", "0"), 2, "expected a whole number above 0"),
         (("--limit", "9" * 30), 1, "out of range"),
         (("--seed", "x"), 2, "invalid int value"),
+        (("--where=--",), 2, "expected a value in --where=--"),
         (("--slice", "gone.parquet"), 1, "found no file; opens2v slice"),
         (("-o", "nowhere/x.parquet"), 1, "No such file"),
     ],

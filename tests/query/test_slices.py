@@ -561,6 +561,18 @@ def test_a_slice_of_too_many_ids_still_shows_itself(worlds: dict[str, World], mo
         s.sql_where()
 
 
+def test_captions_are_columns_whatever_conditions_name(worlds: dict[str, World]) -> None:
+    opened = worlds["random"].opened
+    for s in (
+        opened.search("woman"),
+        opened.where("clip_id IN (SELECT clip_id FROM captions)"),
+        opened.search("woman").limit(3),
+    ):
+        assert s.to_arrow(["caption"]).num_rows == s.page(columns=["caption"], n=99).rows.num_rows == s.count() > 0
+        assert s.sort("caption").facets("caption").num_rows > 0
+        assert s.where("caption IS NOT NULL AND category IS NOT NULL").count() > 0
+
+
 def test_a_condition_on_captions_goes_with_a_search_of_them(worlds: dict[str, World]) -> None:
     opened = worlds["random"].opened
     with_text = opened.where("caption IS NOT NULL")
