@@ -18,7 +18,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from opens2v_data.archive.crew import Crew, Tally
-from opens2v_data.archive.pacing import Latencies, Pace
+from opens2v_data.archive.pacing import CpuShare, Latencies, Pace
 from opens2v_data.archive.plan import Clip, Planner, Request, bare, check_bytes, spans_of
 from opens2v_data.archive.wanted import Delivered, Failed, FetchOptions, FetchStats, Wanted
 from opens2v_data.errors import ArchiveError
@@ -71,7 +71,9 @@ class Fetcher:
     def _start_anew(self) -> None:
         self._lock = threading.Lock()
         self._tally = Tally()
-        self._pace = Pace(lowest=self.options.min_concurrency, highest=self.options.max_concurrency)
+        self._pace = Pace(
+            lowest=self.options.min_concurrency, highest=self.options.max_concurrency, cpu_share=CpuShare()
+        )
         self._latencies = Latencies()
 
     def __repr__(self) -> str:

@@ -17,7 +17,7 @@ DETAILS = (
     " The text is dataset_card.md, the figures are answers to questions of sql/questions. With --check the differences are"
     " printed instead, and the exit code is 1 where there are any. `opens2v publish` puts the same card on the Hub."
 )
-EXAMPLE = "opens2v card ./opens2v-5m --repository me/opens2v-5m-catalog > README.md"
+EXAMPLE = "opens2v card ./opens2v-5m --repository me/opens2v-5m-catalog"
 PLACEHOLDER = "OWNER/NAME"
 
 

@@ -1,10 +1,11 @@
 import random
+import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opens2v_data.archive.pacing import Latencies, Pace
+from opens2v_data.archive.pacing import CpuShare, Latencies, Pace
 
 
 def run(pace: Pace, *, latency_seconds: float, bytes_per_second: float, num_rounds: int, now: float = 0.0) -> float:
@@ -126,3 +127,21 @@ def test_what_is_usual_follows_the_recent_ones():
     for _ in range(6):
         latencies.add(1000, 9.0)
     assert latencies.usual_seconds(1000) == pytest.approx(9.0)
+
+
+@pytest.mark.parametrize(("share", "limit"), [(0.9, 16), (0.1, 128)])
+def test_a_process_that_is_busy_tries_no_more_requests(share: float, limit: int) -> None:
+    pace, now = Pace(lowest=16, highest=128, cpu_share=lambda: share), 0.0
+    for _ in range(2000):
+        # Latency alone costs time: more at once bring more.
+        now += 1.0 / pace.limit
+        pace.completed(1_000_000, now, is_full=True)
+    assert pace.limit == limit
+
+
+def test_the_cpu_share_is_of_all_cpus_since_the_last_call() -> None:
+    share = CpuShare()
+    until = time.process_time() + 0.05
+    while time.process_time() < until:
+        pass
+    assert 0.0 < share() <= 1.01
