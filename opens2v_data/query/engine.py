@@ -540,7 +540,8 @@ class Query:
 
 
 _DERIVED = frozenset({"class_kinds", "clip_categories"})
-_READING = frozenset({duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN})
+_READING = frozenset({duckdb.StatementType.SELECT})
+_EXPLAIN = re.compile(r"^\s*explain\b(?:\s*\([^)]*\))?(?:\s*analyze\b)?", re.IGNORECASE)
 _MAY_WRITE = re.compile(
     r"\bwith\b.*\b(copy|insert|update|delete|merge|create|export|attach|call)\b", re.IGNORECASE | re.DOTALL
 )
@@ -553,7 +554,8 @@ _SAID = re.compile(r"'(?:[^']|'')*'|--[^\n]*|/\*.*?\*/", re.DOTALL)
 def _check_reading(sql: str) -> None:
     """Refuse what is not one statement that reads."""
     kinds: list[str] = []
-    for statement in duckdb.extract_statements(sql):
+    # EXPLAIN ANALYZE runs what it explains.
+    for statement in duckdb.extract_statements(_EXPLAIN.sub("", sql, count=1)):
         try:
             kinds.append("SELECT" if statement.type in _READING else str(statement.type).rpartition(".")[2])
         except ValueError:
