@@ -9,7 +9,7 @@ import pyarrow as pa
 
 if TYPE_CHECKING:
     from opens2v_data.catalog.manifest import SourcePart
-    from opens2v_data.query.engine import Query
+    from opens2v_data.query.conditions import Query
 
 _SQL = """
 SELECT clip_id, part, name, "offset", size_bytes FROM locations

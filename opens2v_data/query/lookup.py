@@ -12,7 +12,7 @@ from opens2v_data.catalog.hashing import key_hashes
 from opens2v_data.errors import QueryError
 
 if TYPE_CHECKING:
-    from opens2v_data.query.engine import Query
+    from opens2v_data.query.conditions import Query
 
 _SHOWN = 5
 _SQL = """

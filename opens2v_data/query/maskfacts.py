@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 
 if TYPE_CHECKING:
-    from opens2v_data.query.engine import Query
+    from opens2v_data.query.conditions import Query
     from opens2v_data.release.records import MaskRecord
 
 FAR_IOU = 0.5

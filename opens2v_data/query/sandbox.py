@@ -37,9 +37,10 @@ from opens2v_data.errors import (
     Opens2vError,
     QueryError,
 )
-from opens2v_data.query.engine import Query, names_categories
+from opens2v_data.query.conditions import Query
 from opens2v_data.query.safe import MAX_ANSWER_BYTES, MAX_ROWS, SECONDS, SafeAnswer, check_limits, needs_local_tables
 from opens2v_data.query.vetting import check_text
+from opens2v_data.query.views import names_categories
 
 MEMORY_BYTES = 2 << 30
 """Address space of one question, beyond what the process has before it; DuckDB itself is told half of that."""

@@ -26,7 +26,7 @@ from opens2v_data.query.spec import Sort, Spec
 from opens2v_data.version import __version__
 
 if TYPE_CHECKING:
-    from opens2v_data.query.engine import Query
+    from opens2v_data.query.conditions import Query
     from opens2v_data.query.slices import Slice
 
 VERSION = 1

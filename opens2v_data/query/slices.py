@@ -24,7 +24,7 @@ import pyarrow as pa
 from opens2v_data.errors import QueryError
 from opens2v_data.query import answers
 from opens2v_data.query.bound import Bound, all_of, any_of, bind, check_value, comparison, identifier, not_
-from opens2v_data.query.engine import Config, Query
+from opens2v_data.query.conditions import Config, Query
 from opens2v_data.query.locating import locate
 from opens2v_data.query.maskfacts import measure_masks
 from opens2v_data.query.spec import HASH_RANGE, Sample, Sort, Spec

@@ -23,6 +23,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Generic, TypeVar
 
 import msgspec
@@ -374,7 +375,7 @@ def split_bytes(size_bytes: int, unit_bytes: int) -> list[tuple[int, int]]:
     """
     count = max(1, -(-size_bytes // unit_bytes))
     edges = [size_bytes * number // count for number in range(count + 1)]
-    return list(zip(edges[:-1], edges[1:], strict=True))
+    return list(pairwise(edges))
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ import pytest
 
 from catalog.releases import make, write_full
 from opens2v_data.catalog.catalog import Catalog
-from opens2v_data.query.engine import Query
+from opens2v_data.query import Query
 from opens2v_data.query.safe import SafeSql
 from query.attacks import Place
 

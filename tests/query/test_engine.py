@@ -138,7 +138,7 @@ def test_rows_of_nexus_cross_are_the_pairs_whose_clips_are_both_there(made: Made
 
 
 def test_ids_come_in_pieces(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("opens2v_data.query.engine.FETCH_ROWS", 16)
+    monkeypatch.setattr("opens2v_data.query.conditions.FETCH_ROWS", 16)
     pieces = list(made.query.row_ids())
     assert [len(piece) for piece in pieces] == [16, 16, 16, 16, 6]
     assert all(piece.dtype == np.int64 for piece in pieces)
@@ -259,7 +259,7 @@ def test_threads_share_a_query(made: Made) -> None:
 
 
 def test_a_stream_goes_on_while_others_ask(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("opens2v_data.query.engine.FETCH_ROWS", 5)
+    monkeypatch.setattr("opens2v_data.query.conditions.FETCH_ROWS", 5)
     found: list[int] = []
     for ids in made.query.row_ids():
         assert made.query.count("regular", "clip_id < 7") == 7

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from opens2v_data.archive.stores import LocalStore
 from opens2v_data.catalog.catalog import Catalog
 from opens2v_data.errors import CatalogDamagedError, QueryError
-from opens2v_data.query.engine import Query
+from opens2v_data.query import Query
 from opens2v_data.query.safe import SafeSql
 from opens2v_data.query.vetting import TABLE_FUNCTIONS, VOLATILE_FUNCTIONS
 from query.attacks import ATTACKS, CHANGES, COSTS, READS, WRITES
