@@ -93,11 +93,15 @@ def count(s: Slice) -> int:
     """Return how many clips a slice has."""
     if not s.spec.conditions and not s.spec.is_cut:
         return s.query.catalog.num_rows("clips")
+    if (listed := _listed(s)) is not None:
+        return len(listed)
     return _ask(s, "SELECT count(*) AS n FROM ({})", s.spec.ids()).column("n")[0].as_py()
 
 
 def ids(s: Slice) -> np.ndarray:
     """Return a slice's ids in order, `(N,) int32`."""
+    if not s.spec.order and (listed := _listed(s)) is not None:
+        return listed
     member = s.spec.membership()
     if s.spec.order or s.spec.is_cut:
         order = s.spec.order_by
@@ -260,6 +264,15 @@ def polars() -> Any:
 
 
 # -- inside
+
+
+def _listed(s: Slice) -> np.ndarray | None:
+    """Return a slice's ids, ascending, where it is made of nothing but ids: those below the number of clips are clips."""
+    listed = s.spec.listed_ids
+    if listed is None:
+        return None
+    found = np.unique(listed)
+    return found[(found >= 0) & (found < s.query.catalog.num_rows("clips"))].astype(np.int32)
 
 
 def _ask(s: Slice, sql: str, piece: Bound) -> pa.Table:

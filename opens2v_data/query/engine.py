@@ -350,6 +350,11 @@ class Engine:
         }
         connection = duckdb.connect(":memory:", config=options)
         connection.execute("SET enable_progress_bar = false")
+        # Footers are read once: to parse them for each statement takes 20-40 ms of CPU at 5 M clips. GLOBAL: for cursors too.
+        connection.execute("SET GLOBAL parquet_metadata_cache = true")
+        # A page's other columns are fetched for its rows and not carried through the sort (24 ms for 36 ms, from memory at 5 M
+        # clips). By itself DuckDB does so up to 50 rows; a page of 50 asks for 51.
+        connection.execute("SET GLOBAL late_materialization_max_rows = 1000")
         self._tables = None
         if is_remote:
             self._tables = TableFileSystem(self.catalog.reader)
@@ -390,3 +395,6 @@ def first_lines(error: Exception) -> str:
 def _after_fork() -> None:
     for engine in list(_engines):
         engine._after_fork()
+
+
+os.register_at_fork(after_in_child=_after_fork)

@@ -27,7 +27,7 @@ from opens2v_data.query.bound import Bound, all_of, any_of, bind, check_value, c
 from opens2v_data.query.conditions import Config, Query
 from opens2v_data.query.locating import locate
 from opens2v_data.query.maskfacts import measure_masks
-from opens2v_data.query.spec import HASH_RANGE, Sample, Sort, Spec
+from opens2v_data.query.spec import HASH_RANGE, Sample, Sort, Spec, in_table
 from opens2v_data.sqlfiles import sql_names
 
 if TYPE_CHECKING:
@@ -183,7 +183,7 @@ class Slice:
         known = ids[(ids >= 0) & (ids <= MAX_ID)].astype(np.int32)
         table = pa.table({"clip_id": pa.array(known, pa.int32())})
         name = f"ids_{uuid.uuid4().hex}"
-        return self._also(Bound(sql=f"clip_id IN (SELECT clip_id FROM {name})", tables={name: table}))
+        return self._also(Bound(sql=in_table(name), tables={name: table}))
 
     def near_duplicates(self, mode: Duplicates = "drop", *, similarity: float = NEAR_DUPLICATE_SIMILARITY) -> Self:
         """Keep one of clips that show the same thing, or only those there is more than one of.
@@ -404,9 +404,9 @@ class Slice:
         """Return area, box and faults of the masks of its clips, see `maskfacts.measure_masks`; some 2 ms a clip."""
         return measure_masks(self.query, self.ids())
 
-    def locate(self) -> pa.Table:
+    def locate(self, *, names: bool = False) -> pa.Table:
         """Return where the clips' bytes lie, see `locating.locate`; clips without bytes are absent."""
-        return locate(self.query, self.ids())
+        return locate(self.query, self.ids(), names=names)
 
     def save(self, path: str | os.PathLike[str]) -> SavedSlice:
         """Write the ids in order, with catalog and SQL, to a file that `OpenS2V.slice` opens; see `saved`."""

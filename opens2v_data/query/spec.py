@@ -5,10 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Self
 
+import numpy as np
+
 from opens2v_data.query.bound import Bound, all_of
 
 HASH_RANGE = 1 << 64
 """`md5_number_lower` gives the last 8 bytes of an MD5, little-endian: the same in all versions of DuckDB, as `hash()` is not."""
+
+
+def in_table(name: str) -> str:
+    """Return the condition that a clip's id stands in a table of that name."""
+    return f"clip_id IN (SELECT clip_id FROM {name})"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +73,17 @@ class Spec:
     def is_cut(self) -> bool:
         """Whether a number of clips is part of it: conditions that come later then ask these clips only."""
         return self.limit is not None or self.sample is not None
+
+    @property
+    def listed_ids(self) -> np.ndarray | None:
+        """The ids that its only condition lists, in any order; None: more is asked, and tables must be read."""
+        if self.is_cut or len(self.conditions) != 1:
+            return None
+        (one,) = self.conditions
+        if list(map(in_table, one.tables)) != [one.sql]:
+            return None
+        (table,) = one.tables.values()
+        return table.column("clip_id").to_numpy()
 
     def also(self, condition: Bound) -> Self:
         """Return it with one more condition on its clips."""

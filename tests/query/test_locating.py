@@ -16,7 +16,7 @@ from catalog.releases import make, records, tar_of, video, write, write_json
 from opens2v_data.query.locating import locate
 from query.worlds import World, make_world, open_world
 
-COLUMNS = ["clip_id", "part", "name", "offset", "size_bytes", "piece", "start", "num_pieces"]
+COLUMNS = ["clip_id", "part", "offset", "size_bytes", "piece", "start", "num_pieces"]
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +78,15 @@ def test_rows_are_in_the_order_of_the_ids_and_as_often(worlds: dict[str, World],
     found = locate(world.opened.query, np.array(ids, np.int64))
     assert found.schema.names == COLUMNS
     assert found.to_pylist() == [every[clip_id] for clip_id in ids if clip_id in every]
+
+
+@pytest.mark.parametrize("name", ["sample", "random"])
+def test_names_are_those_of_the_members_and_change_nothing_else(worlds: dict[str, World], name: str) -> None:
+    s = worlds[name].opened.all
+    named = s.locate(names=True)
+    assert named.drop_columns("name").equals(s.locate())
+    known = worlds[name].opened.sql("SELECT clip_id, name FROM locations ORDER BY clip_id")
+    assert named.select(["clip_id", "name"]).to_pydict() == known.to_pydict() != {}
 
 
 def test_a_slice_is_located_in_its_order(worlds: dict[str, World]) -> None:
