@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import tempfile
@@ -393,6 +394,8 @@ def first_lines(error: Exception) -> str:
 
 
 def _after_fork() -> None:
+    # Cursors that were garbage in the parent are not to be collected here: that destroys its connection, and crashes.
+    gc.freeze()
     for engine in list(_engines):
         engine._after_fork()
 

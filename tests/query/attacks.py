@@ -221,7 +221,10 @@ SHAPES: dict[str, tuple[str, str]] = {
 COSTS: dict[str, tuple[str, str]] = {
     "a long range": ("SELECT sum(i) FROM range(1000000000000) AS r(i)", "within 0.2 s"),
     "a long series": ("SELECT max(i) FROM generate_series(1, 1000000000000) AS r(i)", "within 0.2 s"),
-    "a product": ("SELECT count(*) FROM " + ", ".join(f"clips AS c{n}" for n in range(9)), "within 0.2 s|at most 200MB"),
+    "a product": (
+        "SELECT count(*) FROM " + ", ".join(f"clips AS c{n}" for n in range(9)),
+        "within 0.2 s|at most 200MB",
+    ),
     "a recursion": (
         "WITH RECURSIVE r(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM r) SELECT max(i) FROM r",
         "within 0.2 s",
