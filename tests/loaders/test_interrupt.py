@@ -30,13 +30,15 @@ from opens2v_loaders.sampling import ClipSpec
 from opens2v_loaders.subjects import SubjectSpec
 
 psutil = pytest.importorskip("psutil", reason="processes and mapped memory are listed with psutil")
-pytestmark = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="open files are listed in /proc")
 
 # A catalog is opened in 20 ms, and the first batch is there after some 100 (two shared cores).
-pytestmark = pytest.mark.skipif(
-    "OPENS2V_INTERRUPTS" not in os.environ,
-    reason="one run in some does not end: a Ctrl-C is lost (see docs/training.md); OPENS2V_INTERRUPTS=1 runs it",
-)
+pytestmark = [
+    pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="open files are listed in /proc"),
+    pytest.mark.skipif(
+        "OPENS2V_INTERRUPTS" not in os.environ,
+        reason="one run in some does not end: a Ctrl-C is lost (see docs/training.md); OPENS2V_INTERRUPTS=1 runs it",
+    ),
+]
 
 _SERVE = "from loaders.test_interrupt import serve; serve()"
 
