@@ -241,11 +241,11 @@ class Engine:
     def table_paths(self) -> list[str]:
         """Return where the tables that views read lie: files, or addresses below `catalog://`."""
         self.find_categories()
-        known = [str(self._place(name) or f"{PROTOCOL}://tables/{file.path}") for name, file in self._files().items()]
+        known = [
+            str(self._place(name) or f"{PROTOCOL}://tables/{file.path}")
+            for name, file in self.catalog.manifest.tables.items()
+        ]
         return [*known, *map(str, self._derived.values())]
-
-    def _files(self) -> Mapping[str, Any]:
-        return self.catalog.manifest.tables
 
     def close(self) -> None:
         """Close the connection; a later question opens another."""
