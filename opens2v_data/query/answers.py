@@ -130,6 +130,8 @@ def page(s: Slice, *, after: str | None, n: int, columns: Sequence[str] | None) 
     has_more = found.num_rows > n
     found = found.slice(0, n)
     last = _encode(s, order, [found.column(sort.column)[n - 1].as_py() for sort in order]) if has_more else None
+    if "clip_key" in chosen and "clip_key" not in found.column_names and s.query.key_texts is not None:
+        found = found.append_column("clip_key", s.query.key_texts.take(found.column("clip_id").to_pylist()))
     rest = [name for name in chosen if name not in found.column_names]
     if rest:
         for name, column in zip(rest, _rows_of(s, found, rest).columns, strict=True):

@@ -22,6 +22,7 @@ from opens2v_data.query import warm
 from opens2v_data.query.bound import check_statement, exact_path
 from opens2v_data.query.derived import Definition, category_tables, known_tables
 from opens2v_data.query.hints import explain
+from opens2v_data.query.keytexts import KeyTexts, key_texts
 from opens2v_data.query.reading import MAY_WRITE, check_reading
 from opens2v_data.query.views import (
     DERIVED,
@@ -89,6 +90,7 @@ class Engine:
         self._clip_columns: list[tuple[str, str]] = []
         self._is_plain = False
         self.is_warm = False
+        self.key_texts: KeyTexts | None = None
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.catalog!r})"
@@ -291,9 +293,9 @@ class Engine:
         return cursor
 
     def warm(self) -> None:
-        """Load the numbers of all clips into memory: 0.6 GB and 1-4 s at 5 M.
+        """Load the numbers of all clips into memory: 0.6 GB and 1-4 s at 5 M. Map their keys, once put into a file of the cache.
 
-        Counts, histograms, facets and orders of them then read no file. For whoever asks often, such as a page. Processes that
+        Counts, histograms, facets, orders and pages of them then read no table. For whoever asks often, such as a page. Processes
         are forked off start cold.
 
         Raises:
@@ -310,6 +312,7 @@ class Engine:
             self._connection.execute(f"SET memory_limit = '{num_mb}MB'")
             self._connection.execute(warm.load_statement(parts))
             self.is_warm = True
+        self.key_texts = key_texts(self.catalog, self.ask)
 
     def find_categories(self) -> bool:
         """Return whether the categories of clips were worked out before, by this definition."""

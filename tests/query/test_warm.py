@@ -6,9 +6,12 @@ import os
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 import opens2v_data
+from opens2v_data.archive.cache import CACHE_VARIABLE
+from opens2v_data.query import keytexts
 from opens2v_data.query.warm import SCALARS, is_enough
 
 QUESTIONS = [
@@ -90,3 +93,50 @@ def test_a_closed_or_forked_catalog_is_cold_and_still_answers(sample_catalog: Pa
 def test_scalars_are_all_numbers_of_clips_and_the_part() -> None:
     assert {"clip_id", "part", "aesthetic", "num_masks", "json_offset"} <= set(SCALARS)
     assert not {"clip_key", "subject_tags", "path"} & set(SCALARS)
+
+
+def test_pages_of_a_warm_catalog_have_the_keys_of_their_clips(sample_catalog: Path) -> None:
+    cold, warm = opens2v_data.open(sample_catalog), opens2v_data.open(sample_catalog)
+    warm.warm()
+    for order in (("-aesthetic",), ("clip_key",), ()):
+        for after in (None, cold.all.sort(*order).page(n=2).after):
+            expected = cold.all.sort(*order).page(n=3, after=after)
+            found = warm.all.sort(*order).page(n=3, after=after)
+            assert found.rows.equals(expected.rows)
+            assert found.after == expected.after
+
+
+def test_keys_are_mapped_from_a_file_of_many_batches(sample_catalog: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(keytexts, "CLIPS_AT_ONCE", 2)
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path))
+    catalog = opens2v_data.open(sample_catalog)
+    expected = catalog.all.to_arrow(["clip_key"]).column("clip_key").to_pylist()
+    catalog.warm()
+    (path,) = tmp_path.rglob("clip_keys-*.arrow")
+    texts = keytexts.KeyTexts(path, len(catalog))
+    ids = [*range(len(catalog)), *reversed(range(len(catalog)))]
+    assert texts.take(ids).to_pylist() == [expected[clip_id] for clip_id in ids]
+    with pytest.raises(pa.ArrowInvalid, match=f"expected {len(catalog) + 1} keys"):
+        keytexts.KeyTexts(path, len(catalog) + 1)
+
+
+def test_a_damaged_file_of_keys_is_made_again(sample_catalog: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path))
+    opens2v_data.open(sample_catalog).warm()
+    (path,) = tmp_path.rglob("clip_keys-*.arrow")
+    path.write_bytes(path.read_bytes()[:50])
+    catalog = opens2v_data.open(sample_catalog)
+    catalog.warm()
+    expected = opens2v_data.open(sample_catalog).all.page(n=5).rows
+    assert catalog.all.page(n=5).rows.equals(expected)
+    assert keytexts.KeyTexts(path, len(catalog))
+
+
+def test_without_a_cache_that_can_be_written_keys_come_from_the_catalog(
+    sample_catalog: Path, tmp_path: Path, monkeypatch: Any
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "file"))
+    catalog = opens2v_data.open(sample_catalog)
+    catalog.warm()
+    assert catalog.all.page(n=5).rows.equals(opens2v_data.open(sample_catalog).all.page(n=5).rows)
