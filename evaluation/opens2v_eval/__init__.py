@@ -1,0 +1,1 @@
+"""OpenS2V-Eval, the benchmark of the paper: prompts, metrics, scores, leaderboard."""

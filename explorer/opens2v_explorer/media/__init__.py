@@ -1,0 +1,1 @@
+"""What the pages show of clips: pictures and video by catalog ids."""

@@ -1,0 +1,1 @@
+"""What reviewers decided: a log of events, and what stands."""
