@@ -19,6 +19,11 @@
     ├── QueryError                   a `where` or column that the catalog cannot answer
     ├── MissingExtraError            an optional dependency is absent; the message has the install command
     ├── TooManyBadClipsError         so many clips of a loader are bad that something else must be wrong
+    ├── EvaluationError              the benchmark: its prompts, scores and boards
+    │   ├── PromptsError             prompts or reference images are not as published
+    │   ├── ScoresError              a file of scores cannot be read, or scores that a figure needs are not there
+    │   ├── BoardError               a leaderboard's table cannot be read or added to
+    │   └── MetricError              a metric cannot score a video, or has no model to do it with
     └── DecodeError                  an mp4 that does not give the frame asked for
         ├── NotAVideoError           no container FFmpeg knows
         ├── NoVideoStreamError       a container without video (audio only)
@@ -148,6 +153,26 @@ class MissingExtraError(Opens2vError, ImportError):
 
 class TooManyBadClipsError(Opens2vError):
     """So many clips of a loader are bad that something else must be wrong."""
+
+
+class EvaluationError(Opens2vError):
+    """The benchmark cannot be run, or its results not be used."""
+
+
+class PromptsError(EvaluationError):
+    """Prompts or reference images are not as published."""
+
+
+class ScoresError(EvaluationError):
+    """A file of scores cannot be read, or scores that a figure needs are not there."""
+
+
+class BoardError(EvaluationError):
+    """A leaderboard's table cannot be read or added to."""
+
+
+class MetricError(EvaluationError):
+    """A metric cannot score a video, or has no model to do it with."""
 
 
 class DecodeError(Opens2vError):
