@@ -6,7 +6,7 @@ import base64
 import json
 import math
 import operator
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
@@ -119,14 +119,16 @@ def page(s: Slice, *, after: str | None, n: int, columns: Sequence[str] | None) 
         raise ValueError(f"n must be 1 or more, got {n}")
     chosen = _columns(s, PAGE_COLUMNS if columns is None else columns)
     order = (*s.spec.order, Sort(column="clip_id"))
-    conditions = [s.spec.membership()]
-    if after is not None:
-        conditions.append(_beyond(order, _decode(s, order, after)))
     # What lies in memory comes with the order; the rest by the ids found, or whole columns would be read.
     ready = [name for name in chosen if name in SCALARS] if s.query.is_warm else []
     keys = ", ".join(dict.fromkeys(map(_quoted, [*(sort.column for sort in order), *ready])))
-    where = all_of(conditions)
-    found = _ask(s, f"SELECT {keys} FROM clips WHERE {{}} ORDER BY {s.spec.order_by} LIMIT {n + 1}", where)
+    member = s.spec.membership()
+    stages = iter([Bound(sql="true")] if after is None else _beyond(s, order, _decode(s, order, after)))
+    sql = f"SELECT {keys} FROM clips WHERE {{}} ORDER BY {s.spec.order_by} LIMIT "
+    found = _ask(s, f"{sql}{n + 1}", all_of([member, next(stages)]))
+    for stage in stages:
+        if (missing := n + 1 - found.num_rows) > 0:
+            found = pa.concat_tables([found, _ask(s, f"{sql}{missing}", all_of([member, stage]))])
     has_more = found.num_rows > n
     found = found.slice(0, n)
     last = _encode(s, order, [found.column(sort.column)[n - 1].as_py() for sort in order]) if has_more else None
@@ -339,16 +341,35 @@ def _ranges(s: Slice, columns: Sequence[str], lo: float | None, hi: float | None
     return made
 
 
-def _beyond(order: Sequence[Sort], last: Sequence[Any]) -> Bound:
-    """Return the condition of the rows that come after one in an order: null last in each column."""
+def _beyond(s: Slice, order: Sequence[Sort], last: Sequence[Any]) -> Iterator[Bound]:
+    """Yield the conditions of the rows that come after one in an order, which is null last in each column.
+
+    Two where the first column may be null behind it: one condition with `OR … IS NULL` is not checked by DuckDB as it scans.
+    Values are cast to the column's type, or each row's is cast to theirs: 46 ms for 86 ms with both, at 5 M clips in memory.
+    """
+    types = dict(s.query.columns("regular"))
+    sort, value = order[0], last[0]
+    name, sign = _quoted(sort.column), "<" if sort.is_descending else ">"
+    rest = _after_rest(types, order[1:], last[1:])
+    if value is not None:
+        one = f"?::{types[sort.column]}"
+        ties = f"{name} {sign} {one} OR ({rest.sql})"
+        yield Bound(sql=f"{name} {sign}= {one} AND ({ties})", values=(value, value, *rest.values))
+        rest = Bound(sql="true")
+    if sort.column != "clip_id":
+        yield Bound(sql=f"{name} IS NULL AND ({rest.sql})", values=rest.values)
+
+
+def _after_rest(types: Mapping[str, str], order: Sequence[Sort], last: Sequence[Any]) -> Bound:
+    """Return the condition of the rows that come after one in an order of some columns; of none: false."""
     sql, values = "false", []
     for sort, value in zip(reversed(order), reversed(last), strict=True):
-        name = _quoted(sort.column)
+        name, one = _quoted(sort.column), f"?::{types[sort.column]}"
         if value is None:
             sql = f"{name} IS NULL AND ({sql})"
         else:
             sign = "<" if sort.is_descending else ">"
-            sql = f"{name} {sign} ? OR {name} IS NULL OR ({name} = ? AND ({sql}))"
+            sql = f"{name} {sign} {one} OR {name} IS NULL OR ({name} = {one} AND ({sql}))"
             values = [value, value, *values]
     return Bound(sql=sql, values=tuple(values))
 
