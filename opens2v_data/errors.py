@@ -19,8 +19,6 @@
     ├── QueryError                   a `where` or column that the catalog cannot answer
     ├── MissingExtraError            an optional dependency is absent; the message has the install command
     ├── TooManyBadClipsError         so many clips of a loader are bad that something else must be wrong
-    ├── EvaluationError              the benchmark's prompts, scores or settings cannot be used
-    │   └── MetricError              a metric has no value for a video
     ├── EvaluationError              the benchmark: its prompts, scores and boards
     │   ├── PromptsError             prompts or reference images are not as published
     │   ├── ScoresError              a file of scores cannot be read, or scores that a figure needs are not there
@@ -175,14 +173,6 @@ class BoardError(EvaluationError):
 
 class MetricError(EvaluationError):
     """A metric cannot score a video, or has no model to do it with."""
-
-
-class EvaluationError(Opens2vError):
-    """The benchmark's prompts, scores or settings cannot be used."""
-
-
-class MetricError(EvaluationError):
-    """A metric has no value for a video (too few frames, an answer that is no number)."""
 
 
 class DecodeError(Opens2vError):
