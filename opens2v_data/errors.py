@@ -17,6 +17,7 @@
     │   ├── CatalogDamagedError      a file is missing, or its checksum, rows or links are wrong
     │   └── IngestError              ingest could not finish; what is done is kept
     ├── QueryError                   a `where` or column that the catalog cannot answer
+    ├── VerdictLogError              a log of verdicts that cannot be read or written, or a file that is none
     ├── MissingExtraError            an optional dependency is absent; the message has the install command
     ├── TooManyBadClipsError         so many clips of a loader are bad that something else must be wrong
     ├── EvaluationError              the benchmark: its prompts, scores and boards
@@ -140,6 +141,10 @@ class IngestError(CatalogError):
 
 class QueryError(Opens2vError):
     """A `where` condition or a column that the catalog cannot answer."""
+
+
+class VerdictLogError(Opens2vError):
+    """A log of verdicts cannot be read or written, or the file is none."""
 
 
 class MissingExtraError(Opens2vError, ImportError):
