@@ -1,0 +1,85 @@
+"""The prompts as they lie on the Hub: the file of a domain and the images it names, fetched into the Hub's own cache."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+
+from opens2v_data.errors import MissingExtraError, PromptsError, RemoteError
+from opens2v_eval.prompts import Prompts, file_name, read_prompts
+from opens2v_eval.scales import Domain
+
+_ADDRESS = re.compile(r"hf://datasets/(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>[^/]+))?/?")
+_NUM_FETCHERS = 8
+_LINK = re.compile(r"https?://\S+")
+
+
+def fetch_prompts(address: str, *, domain: Domain, check: bool = True) -> Prompts:
+    """Fetch a domain's prompts and their images, at one commit; what is in the cache already is not fetched again.
+
+    Raises:
+        PromptsError: the repository has no such file, or it is not as published.
+        RemoteError: the Hub does not give it.
+        MissingExtraError: huggingface_hub is not installed.
+        ValueError: it is no address of a dataset.
+    """
+    match = _ADDRESS.fullmatch(address)
+    if match is None:
+        raise ValueError(f"expected hf://datasets/OWNER/NAME[@REVISION], got {address!r}")
+    repo, revision = match["repo"], (match["revision"] or "main").replace("%2F", "/")
+    try:
+        from huggingface_hub import HfApi
+    except ImportError as error:
+        raise MissingExtraError(package="huggingface_hub", extra="eval", needed_for="prompts from the Hub") from error
+    with _told(address):
+        info = HfApi().dataset_info(repo, revision=revision)
+    commit = info.sha or revision
+    files = {file.rfilename for file in info.siblings or ()}
+    name = file_name(domain)
+    found = sorted(path for path in files if PurePosixPath(path).name == name)
+    if len(found) != 1:
+        raise PromptsError(
+            f"{address}: expected one file {name}, found {', '.join(found) or f'none among {len(files)} files'} at {commit[:12]}"
+        )
+    with _told(address):
+        path = _fetch(repo, commit, found[0])
+    # Image names are relative to the repository; the cache keeps its paths.
+    root = path.parents[len(PurePosixPath(found[0]).parts) - 1]
+    prompts = read_prompts(path, domain=domain, root=root, source=f"hf://datasets/{repo}@{commit}", check=check)
+    wanted = dict.fromkeys(name for prompt in prompts for name in prompt.image_names if name in files)
+    with _told(address), ThreadPoolExecutor(_NUM_FETCHERS) as pool:
+        list(pool.map(lambda name: _fetch(repo, commit, name), wanted))
+    return prompts
+
+
+def _fetch(repo: str, commit: str, name: str) -> Path:
+    from huggingface_hub import hf_hub_download
+
+    return Path(hf_hub_download(repo, name, repo_type="dataset", revision=commit))
+
+
+@contextmanager
+def _told(address: str) -> Iterator[None]:
+    """Raise the client's faults as ours, without the addresses in them, which may be signed; show no bars."""
+    from huggingface_hub.errors import HfHubHTTPError, HTTPError  # pyright: ignore[reportPrivateImportUsage]
+    from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+
+    had_bars = not are_progress_bars_disabled()
+    disable_progress_bars()
+    try:
+        yield
+    except (HTTPError, OSError, RuntimeError, ValueError) as error:
+        status = error.response.status_code if isinstance(error, HfHubHTTPError) else None
+        said = _LINK.sub("…", str(error)).splitlines()
+        raise RemoteError(
+            f"{address}: the Hub did not give the prompts: {said[0] if said else type(error).__name__}; check the name, log in "
+            f"with `hf auth login` if it is private, and run the same command again: what is fetched is kept",
+            status=status,
+            is_retryable=status is None or status == 429 or status >= 500,
+        ) from None
+    finally:
+        if had_bars:
+            enable_progress_bars()
