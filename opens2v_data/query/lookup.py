@@ -38,21 +38,8 @@ def clip_ids_of(query: Query, keys: Sequence[str]) -> np.ndarray:
         raise TypeError(f"keys must be a list of keys, got the text {keys!r}")
     if wrong := [key for key in keys if not isinstance(key, str)]:
         raise TypeError(f"keys must be texts, got {wrong[0]!r}")
-    if not keys:
-        return np.empty(0, np.int32)
-    # A key holds no slash; what stands before one is the part.
-    bare = [key.rpartition("/")[2] for key in keys]
-    hashes = key_hashes(bare)
-    table = pa.table({"key_hash": pa.array(np.unique(hashes), pa.uint64())})
-    values = (int(hashes.min()), int(hashes.max()))
-    rows = query.ask(_SQL, [str(value) for value in values], tables={"wanted_keys": table}).to_pylist()
-    by_key: dict[str, list[tuple[str, int]]] = {}
-    for row in rows:
-        by_key.setdefault(row["clip_key"], []).append((row["part"], row["clip_id"]))
     found, unknown, several = [], [], []
-    for key, name in zip(keys, bare, strict=True):
-        part = key[: -len(name) - 1] if len(key) > len(name) else None
-        hits = [clip_id for known, clip_id in by_key.get(name, []) if part is None or known == part]
+    for key, hits in zip(keys, _hits(query, keys), strict=True):
         if len(hits) == 1:
             found.append(hits[0])
         else:
@@ -65,6 +52,35 @@ def clip_ids_of(query: Query, keys: Sequence[str]) -> np.ndarray:
     if several:
         raise QueryError(f"{len(several)} keys stand in several parts: {_some(several)}; write `part/clip_key`")
     return np.array(found, np.int32)
+
+
+def known_clip_ids(query: Query, keys: Sequence[str]) -> np.ndarray:
+    """Return the clips of some keys, `(N,) int32`, ascending: of a key without part all that have it, of an unknown one none.
+
+    Args:
+        keys: as `clip_ids_of` takes them.
+    """
+    return np.unique(np.array([clip_id for hits in _hits(query, keys) for clip_id in hits], np.int32))
+
+
+def _hits(query: Query, keys: Sequence[str]) -> list[list[int]]:
+    """Return the clips of each key."""
+    if not keys:
+        return []
+    # A key holds no slash; what stands before one is the part.
+    bare = [key.rpartition("/")[2] for key in keys]
+    hashes = key_hashes(bare)
+    table = pa.table({"key_hash": pa.array(np.unique(hashes), pa.uint64())})
+    values = (int(hashes.min()), int(hashes.max()))
+    rows = query.ask(_SQL, [str(value) for value in values], tables={"wanted_keys": table}).to_pylist()
+    by_key: dict[str, list[tuple[str, int]]] = {}
+    for row in rows:
+        by_key.setdefault(row["clip_key"], []).append((row["part"], row["clip_id"]))
+    found = []
+    for key, name in zip(keys, bare, strict=True):
+        part = key[: -len(name) - 1] if len(key) > len(name) else None
+        found.append([clip_id for known, clip_id in by_key.get(name, []) if part is None or known == part])
+    return found
 
 
 def _some(keys: Sequence[str]) -> str:
