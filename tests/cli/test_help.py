@@ -38,6 +38,7 @@ def test_the_commands_are_these() -> None:
         "stream",
         "fetch",
         "contact-sheet",
+        "explore",
         "bench-loader",
         "card",
         "publish",

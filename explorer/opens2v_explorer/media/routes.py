@@ -1,0 +1,207 @@
+"""The addresses of `urls`, answered: pictures, video by ranges, scripts and style sheets.
+
+An id that is no number is refused before anything is looked up. Work runs in threads, a limited number of them, so that pages
+and verdicts never wait for pictures.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import mimetypes
+import re
+from collections.abc import AsyncIterator, Callable, Iterator
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import anyio.to_thread
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from opens2v_explorer.media.ranges import Unsatisfiable, wanted_range
+from opens2v_explorer.media.urls import PREFIX, WIDTHS
+from opens2v_explorer.states import State, StateError, state
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from starlette.requests import Request
+
+    from opens2v_explorer.runtime import Explorer
+
+NUM_THREADS = 12
+"""Requests worked on at a time. Decoding has a limit of its own; reading from a server gains from more than there are cores."""
+
+FOREVER, ASK_AGAIN, NEVER = "private, max-age=31536000, immutable", "private, no-cache", "no-store"
+
+_NUMBER = re.compile(r"[0-9]{1,9}")
+
+
+def routes(explorer: Explorer) -> list[Route]:
+    """Return the routes of an explorer's media and static files, and one that says that nothing else is there."""
+    media = explorer.media
+    answers = _Answers(explorer)
+    picture = answers.picture
+    width, maybe = functools.partial(_width, default=320), functools.partial(_width, default=None)
+    static = static_files()
+
+    async def static_file(request: Request) -> Response:
+        found = static.get(request.path_params["name"])
+        return _nothing() if found is None else _static(request, *found)
+
+    return [
+        Route(f"{PREFIX}/clip/{{clip_id}}/poster.webp", picture(lambda n, q: media.poster(n[0], width(q)))),
+        Route(f"{PREFIX}/clip/{{clip_id}}/frame.webp", picture(lambda n, _: media.frame(n[0]))),
+        Route(f"{PREFIX}/clip/{{clip_id}}/video.mp4", answers.video),
+        Route(
+            f"{PREFIX}/subject/{{clip_id}}/{{object_id}}/cutout.webp",
+            picture(lambda n, q: media.cutout(*n, maybe(q), along="box" if q.get("along") == "box" else "mask")),
+        ),
+        Route(f"{PREFIX}/view/{{clip_id}}/{{nth}}/image.webp", picture(lambda n, q: media.view(*n, maybe(q)))),
+        Route(f"{PREFIX}/view/{{clip_id}}/{{nth}}/source.webp", picture(lambda n, q: media.view_source(*n, maybe(q)))),
+        Route(f"{PREFIX}/background/{{clip_id}}/{{nth}}.webp", picture(lambda n, q: media.background(*n, maybe(q)))),
+        Route(f"{PREFIX}/static/{{name}}", static_file),
+    ]
+
+
+def nothing_else() -> Route:
+    """Return the last of our routes: below our prefix there is nothing but what was named, and never Streamlit's page."""
+
+    async def nothing(_: Request) -> Response:
+        return _nothing()
+
+    return Route(f"{PREFIX}/{{rest:path}}", nothing, methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"])
+
+
+def static_files() -> dict[str, tuple[bytes, str]]:
+    """Return the package's scripts and style sheets and their types, read now: no request's path reaches the disk."""
+    found: dict[str, tuple[bytes, str]] = {}
+    for entry in files("opens2v_explorer").joinpath("static").iterdir():
+        if entry.is_file() and not entry.name.startswith((".", "_")):
+            # The machine's own table may call a script text/plain, which browsers then refuse.
+            kind = {"js": "text/javascript", "css": "text/css"}.get(entry.name.rpartition(".")[2])
+            found[entry.name] = (entry.read_bytes(), kind or mimetypes.guess_type(entry.name)[0] or "text/plain")
+    return found
+
+
+class _Answers:
+    """Makes answers of what the reader gives."""
+
+    def __init__(self, explorer: Explorer) -> None:
+        self.explorer = explorer
+        self._limiter: anyio.CapacityLimiter | None = None
+
+    def picture(self, make: Callable[[list[int], Mapping[str, str]], bytes]) -> Callable[[Request], Any]:
+        """Return the endpoint of one kind of picture.
+
+        Args:
+            make: gives the picture of the address's numbers and parameters.
+        """
+
+        async def answer(request: Request) -> Response:
+            try:
+                numbers = _numbers(request)
+                asked = sorted((name, value) for name, value in request.query_params.items() if name != "v")
+                etag = f'"{self.explorer.media.etag(request.url.path, asked)}"'
+                if _has(request, etag):
+                    return Response(status_code=304, headers=self._headers(request, etag))
+                data = await self._in_thread(lambda: make(numbers, request.query_params))
+            except StateError as error:
+                return refusal(error.state)
+            headers = self._headers(request, etag) | {"content-length": str(len(data))}
+            return Response(b"" if request.method == "HEAD" else data, media_type="image/webp", headers=headers)
+
+        return answer
+
+    async def video(self, request: Request) -> Response:
+        """Answer with a clip's mp4, or a range of it; HEAD says whether it can be decoded."""
+        media = self.explorer.media
+        try:
+            (clip_id,) = _numbers(request)
+            size_bytes = await self._in_thread(lambda: media.video_size(clip_id))
+            etag = f'"{media.etag("video", clip_id)}"'
+            headers = self._headers(request, etag) | {"accept-ranges": "bytes", "content-type": "video/mp4"}
+            if _has(request, etag) and request.method == "GET":
+                return Response(status_code=304, headers=headers)
+            if request.method == "HEAD":
+                facts = await self._in_thread(lambda: media.facts(clip_id))
+                headers |= {"x-state": "truncated"} if facts.is_truncated else {}
+                return Response(headers=headers | {"content-length": str(size_bytes)})
+            start, stop = 0, size_bytes
+            is_part = False
+            if request.headers.get("if-range", etag) == etag:
+                try:
+                    asked = wanted_range(request.headers.get("range"), size_bytes)
+                except Unsatisfiable:
+                    beyond = state(
+                        "bad-range", f"The video has {size_bytes} bytes; {request.headers['range']} was asked for."
+                    )
+                    return refusal(beyond, {"content-range": f"bytes */{size_bytes}"})
+                if asked is not None:
+                    is_part, (start, stop) = True, asked
+            chunks = media.video_chunks(clip_id, start, stop)
+            # Before the answer begins: afterwards nobody can be told that there are no bytes.
+            first = await self._in_thread(lambda: next(chunks, b""))
+        except StateError as error:
+            return refusal(error.state)
+        headers |= {"content-length": str(stop - start)}
+        if is_part:
+            headers |= {"content-range": f"bytes {start}-{stop - 1}/{size_bytes}"}
+        return StreamingResponse(self._streamed(first, chunks), status_code=206 if is_part else 200, headers=headers)
+
+    async def _streamed(self, first: bytes, chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
+        data = first
+        while data:
+            yield data
+            data = await self._in_thread(lambda: next(chunks, b""))
+
+    def _headers(self, request: Request, etag: str) -> dict[str, str]:
+        # An address of another catalog's page names other pictures with the same ids: those are not to be kept.
+        is_own = request.query_params.get("v") == self.explorer.version
+        return {"etag": etag, "cache-control": FOREVER if is_own else ASK_AGAIN}
+
+    async def _in_thread(self, work: Callable[[], Any]) -> Any:
+        if self._limiter is None:
+            self._limiter = anyio.CapacityLimiter(NUM_THREADS)
+        return await anyio.to_thread.run_sync(work, limiter=self._limiter, abandon_on_cancel=True)
+
+
+def refusal(why: State, headers: Mapping[str, str] | None = None) -> Response:
+    """Return the answer that says why there is nothing."""
+    marks = {"x-state": why.code, "cache-control": NEVER}
+    return JSONResponse(why.as_json(), status_code=why.status, headers=marks | dict(headers or {}))
+
+
+def _nothing() -> Response:
+    return JSONResponse({"state": "nothing-here", "title": "Nothing here", "detail": "", "advice": ""}, status_code=404)
+
+
+def _static(request: Request, data: bytes, kind: str) -> Response:
+    etag = f'"{hashlib.sha256(data).hexdigest()[:32]}"'
+    headers = {"etag": etag, "cache-control": ASK_AGAIN}
+    if _has(request, etag):
+        return Response(status_code=304, headers=headers)
+    return Response(data, media_type=kind, headers=headers)
+
+
+def _has(request: Request, etag: str) -> bool:
+    known = request.headers.get("if-none-match", "")
+    return etag in (tag.strip().removeprefix("W/") for tag in known.split(","))
+
+
+def _numbers(request: Request) -> list[int]:
+    texts = request.path_params.values()
+    for text in texts:
+        if not _NUMBER.fullmatch(text):
+            raise StateError(state("bad-id", f"{text[:40]!r} is not a whole number from 0."))
+    return [int(text) for text in texts]
+
+
+def _width(parameters: Mapping[str, str], *, default: int | None) -> int | None:
+    text = parameters.get("w")
+    if text is None:
+        return default
+    if not _NUMBER.fullmatch(text):
+        raise StateError(state("bad-id", f"w is a number of pixels, not {text[:40]!r}."))
+    return next((width for width in WIDTHS if width >= int(text)), WIDTHS[-1])

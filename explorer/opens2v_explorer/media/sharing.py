@@ -1,0 +1,126 @@
+"""Work that several requests want at once, done once: rows read in batches, results made by the first and kept for a while."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from concurrent.futures import Future
+from typing import Generic, TypeVar
+
+Key = TypeVar("Key", bound=Hashable)
+Value = TypeVar("Value")
+
+
+class Kept(Generic[Key, Value]):
+    """The values used last, up to a limit. Threads may share it.
+
+    Args:
+        limit: of the sum of sizes.
+        size_of: a value's; by default 1 each, so that the limit is a number of values.
+    """
+
+    def __init__(self, limit: int, *, size_of: Callable[[Value], int] = lambda _: 1) -> None:
+        self._limit = limit
+        self._size_of = size_of
+        self._values: OrderedDict[Key, Value] = OrderedDict()
+        self._size = 0
+        self._lock = threading.Lock()
+
+    def get(self, key: Key) -> Value | None:
+        """Return a value, or None."""
+        with self._lock:
+            if key in self._values:
+                self._values.move_to_end(key)
+            return self._values.get(key)
+
+    def put(self, key: Key, value: Value) -> None:
+        """Keep a value; one larger than the limit is not."""
+        with self._lock:
+            if key in self._values:
+                self._size -= self._size_of(self._values.pop(key))
+            self._values[key] = value
+            self._size += self._size_of(value)
+            while self._size > self._limit:
+                self._size -= self._size_of(self._values.popitem(last=False)[1])
+
+
+class OnlyOnce(Generic[Key, Value]):
+    """Makes a value once when several threads want it at the same time: the others wait for the first, and share its error."""
+
+    def __init__(self) -> None:
+        self._running: dict[Key, Future[Value]] = {}
+        self._lock = threading.Lock()
+
+    def get(self, key: Key, make: Callable[[], Value]) -> Value:
+        """Return what `make` gives."""
+        with self._lock:
+            running = self._running.get(key)
+            if running is None:
+                own = self._running[key] = Future()
+        if running is not None:
+            return running.result()
+        try:
+            value = make()
+        except BaseException as error:
+            own.set_exception(error)
+            raise
+        else:
+            own.set_result(value)
+            return value
+        finally:
+            with self._lock:
+                del self._running[key]
+
+
+class Batches(Generic[Key, Value]):
+    """Looks keys up together: those that come in while a look-up runs make the next one.
+
+    A page of 60 pictures asks for 60 rows of a table that is read by groups of thousands; together they are one read.
+
+    Args:
+        read: gives the values of some keys, each once.
+        keep: how many values to keep.
+    """
+
+    def __init__(self, read: Callable[[list[Key]], Mapping[Key, Value]], *, keep: int) -> None:
+        self._read = read
+        self._kept: Kept[Key, Value] = Kept(keep)
+        self._waiting: dict[Key, Future[Value]] = {}
+        self._lock = threading.Lock()
+        self._reading = threading.Lock()
+
+    def get(self, key: Key) -> Value:
+        """Return a key's value; raises what `read` raises."""
+        return self.get_many([key])[0]
+
+    def get_many(self, keys: Iterable[Key]) -> list[Value]:
+        """Return the values of some keys, in their order."""
+        keys = list(keys)
+        found = {key: self._kept.get(key) for key in keys}
+        wanted: dict[Key, Future[Value]] = {}
+        with self._lock:
+            for key, value in found.items():
+                if value is None:
+                    wanted[key] = self._waiting.setdefault(key, Future())
+        if wanted:
+            with self._reading:
+                self._read_waiting()
+        return [value if (value := found[key]) is not None else wanted[key].result() for key in keys]
+
+    def _read_waiting(self) -> None:
+        """Answer all that wait; whoever comes while this runs finds its keys answered, or answers them next."""
+        with self._lock:
+            waiting, self._waiting = self._waiting, {}
+        if not waiting:
+            return
+        try:
+            found = self._read(list(waiting))
+            values = [(key, found[key]) for key in waiting]
+        except BaseException as error:  # noqa: BLE001 (it is raised where the keys were asked for)
+            for future in waiting.values():
+                future.set_exception(error)
+            return
+        for key, value in values:
+            self._kept.put(key, value)
+            waiting[key].set_result(value)

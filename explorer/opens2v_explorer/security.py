@@ -1,0 +1,185 @@
+"""Who may ask the explorer, and what its pages may do: the outermost layer, around Streamlit's routes and our own.
+
+Host            names this machine as it was bound to, so that a stranger's name for it (DNS rebinding) reads nothing
+Origin          on websockets and whatever changes something: this explorer's own, so that other sites' pages change nothing
+token           on our own POST routes: drawn anew each run and given to our pages only
+answer headers  no other site may frame, embed or read; pages load nothing from elsewhere
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import re
+import secrets
+import socket
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from opens2v_explorer.states import state
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+TOKEN_HEADER = "X-Explorer-Token"
+
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
+
+_HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?)(?::([0-9]{1,5}))?")
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+_STREAMLIT = "/_stcore/"
+"""Below it Streamlit checks a token of its own (XSRF), and ours is unknown to its scripts."""
+
+CONTENT_SECURITY_POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        # Streamlit's page has one inline script, and gives components' scripts to the browser as blobs.
+        "script-src 'self' 'unsafe-inline' blob:",
+        # Styles are put into the page by script (Emotion).
+        "style-src 'self' 'unsafe-inline'",
+        "img-src 'self' data: blob:",
+        "media-src 'self' blob:",
+        "font-src 'self' data:",
+        "connect-src 'self'",
+        "manifest-src 'self'",
+        "worker-src 'self' blob:",
+        "base-uri 'self'",
+        "form-action 'self'",
+        "frame-src 'none'",
+        "frame-ancestors 'none'",
+        "object-src 'none'",
+    )
+)
+
+_HEADERS = (
+    (b"content-security-policy", CONTENT_SECURITY_POLICY.encode()),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-frame-options", b"DENY"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"permissions-policy", b"camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
+)
+_NAMES = frozenset(name for name, _ in _HEADERS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hosts:
+    """Under which names this explorer answers, with any port: a tunnel may have another one.
+
+    Attributes:
+        names: lower case; IPv6 addresses in brackets.
+        any_address: every IP address too. A page that was loaded under a name cannot make a browser send one.
+    """
+
+    names: frozenset[str] = LOOPBACK
+    any_address: bool = False
+
+    @classmethod
+    def of(cls, bound: str, extra: Iterable[str] = ()) -> Hosts:
+        """Return those of a bound address: itself, loopback, `extra`; where it is open to others, this machine's name too."""
+        names = LOOPBACK | {_bracketed(bound.lower())} | {_bracketed(name.lower()) for name in extra}
+        if is_loopback(bound):
+            return cls(names=names)
+        return cls(names=names | {socket.gethostname().lower()}, any_address=True)
+
+    def admit(self, header: str | None) -> bool:
+        """Say whether a request with such a Host header is answered."""
+        found = None if header is None else _HOST.fullmatch(header.lower())
+        if found is None or int(found[2] or 0) > 65535:
+            return False
+        return found[1] in self.names or (self.any_address and _is_address(found[1].strip("[]")))
+
+
+def is_loopback(host: str) -> bool:
+    """Say whether only this machine can reach a bound address."""
+    return host.lower() == "localhost" or (_is_address(host) and ipaddress.ip_address(host).is_loopback)
+
+
+class Guard:
+    """Refuses what did not come from this explorer's pages, and marks every answer. ASGI middleware.
+
+    Args:
+        app: what is guarded.
+        hosts: see `Hosts`.
+        token: what our own routes want of a request that changes something.
+    """
+
+    def __init__(self, app: ASGIApp, *, hosts: Hosts, token: str) -> None:
+        self.app = app
+        self.hosts = hosts
+        self._token = token.encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or pass it on."""
+        if scope["type"] not in ("http", "websocket"):
+            await self.app(scope, receive, send)
+            return
+        reason = self._why_refused(scope)
+        if scope["type"] == "websocket":
+            if reason is None:
+                await self.app(scope, receive, send)
+            else:
+                await send({"type": "websocket.close", "code": 1008, "reason": reason})  # before it was accepted: 403
+            return
+
+        async def marked(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                kept = [(name, value) for name, value in message["headers"] if name.lower() not in _NAMES]
+                message["headers"] = [*kept, *_HEADERS]
+            await send(message)
+
+        if reason is None:
+            await self.app(scope, receive, marked)
+        else:
+            await _refuse(reason, marked)
+
+    def _why_refused(self, scope: Scope) -> str | None:
+        hosts = _header(scope, b"host")
+        if len(hosts) != 1 or not self.hosts.admit(hosts[0]):
+            return "The host that was asked for is not this explorer's; --allow-host NAME adds one."
+        is_socket = scope["type"] == "websocket"
+        if not is_socket and scope["method"] in _SAFE_METHODS:
+            return None
+        origins = _header(scope, b"origin")
+        # Browsers send one with every websocket and every POST; programs need not with a websocket.
+        has_own = len(origins) == 1 and urlsplit(origins[0]).netloc.lower() == hosts[0].lower()
+        if not has_own and (origins or not is_socket):
+            return "The request comes from another site, or from none."
+        if is_socket or scope["path"].startswith(_STREAMLIT):
+            return None
+        tokens = _header(scope, TOKEN_HEADER.lower().encode())
+        if len(tokens) != 1 or not secrets.compare_digest(tokens[0].encode("latin-1"), self._token):
+            return f"Its {TOKEN_HEADER} is not the one of this run."
+        return None
+
+
+async def _refuse(reason: str, send: Send) -> None:
+    refused = state("refused", reason)
+    body = json.dumps(refused.as_json()).encode()
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+        (b"cache-control", b"no-store"),
+        (b"x-state", refused.code.encode()),
+    ]
+    await send({"type": "http.response.start", "status": refused.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _header(scope: Scope, name: bytes) -> list[str]:
+    return [value.decode("latin-1") for key, value in scope["headers"] if key.lower() == name]
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host and not host.startswith("[") else host
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,284 @@
+"""One process that serves the pages, the media and the verdicts of one catalog.
+
+Streamlit's `st.App` is an ASGI app that takes routes of ours; `streamlit run` would leave them out, so uvicorn is run here.
+What a settings file of Streamlit's says is overruled where it would open a door or send something elsewhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+import sys
+import threading
+import webbrowser
+from collections.abc import Callable, Iterable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from opens2v_data.errors import MissingExtraError, Opens2vError
+from opens2v_explorer.runtime import Explorer, default_reviewer, use
+from opens2v_explorer.security import Guard, Hosts, is_loopback
+
+try:
+    import uvicorn
+    from starlette.applications import Starlette
+    from starlette.middleware import Middleware
+except ImportError as error:
+    raise MissingExtraError(package="streamlit", extra="explorer", needed_for="the explorer") from error
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
+    from opens2v_data.dataset import OpenS2V
+
+SCRIPT = Path(__file__).with_name("app.py")
+
+STOP_SECONDS = 1
+"""For answers under way when Ctrl-C comes."""
+
+
+def streamlit_options(*, host: str, port: int) -> dict[str, Any]:
+    """Return what Streamlit is told, as the flags of `streamlit run` would, which go before settings files and variables."""
+    return {
+        "browser.gatherUsageStats": False,
+        "server.address": host,
+        "server.port": port,
+        "browser.serverPort": port,
+        "server.headless": True,
+        "server.fileWatcherType": "none",
+        "server.runOnSave": False,
+        "server.allowRunOnSave": False,
+        "server.enableCORS": True,
+        "server.enableXsrfProtection": True,
+        "server.enableStaticServing": False,
+        "server.enableAgentApi": False,
+        "server.baseUrlPath": "",
+        "server.maxUploadSize": 1,  # no page takes a file
+        "server.showEmailPrompt": False,
+        "client.toolbarMode": "minimal",
+        "client.showErrorLinks": False,  # they lead to search engines
+        "client.allowedOrigins": [],  # of Streamlit's own cloud
+        "client.showSidebarNavigation": True,
+        "runner.magicEnabled": False,
+        "logger.level": "error",
+        "global.developmentMode": False,
+    }
+
+
+def make_app(
+    explorer: Explorer, *, hosts: Hosts | None = None, pages: bool = True, host: str = "127.0.0.1", port: int = 8501
+) -> ASGIApp:
+    """Return the ASGI app of an explorer, and make it the one of this process.
+
+    Args:
+        explorer: what to serve.
+        hosts: under which names; by default loopback's.
+        pages: False leaves Streamlit out: media, verdicts and static files only. There can be one app with pages a process.
+        host, port: where it is going to be bound to.
+    """
+    from opens2v_explorer.media.routes import nothing_else
+    from opens2v_explorer.media.routes import routes as media_routes
+
+    use(explorer)
+    routes = [*media_routes(explorer), *_verdict_routes(explorer), nothing_else()]
+    middleware = [Middleware(Guard, hosts=hosts or Hosts(), token=explorer.token)]
+    if not pages:
+        return Starlette(routes=routes, middleware=middleware)
+    import streamlit
+    from streamlit import config
+
+    config.get_config_options(force_reparse=True, options_from_flags=streamlit_options(host=host, port=port))
+    return streamlit.App(SCRIPT, routes=routes, middleware=middleware)
+
+
+def _verdict_routes(explorer: Explorer) -> list[Any]:
+    if find_spec("opens2v_explorer.verdicts.routes") is None:
+        return []
+    from opens2v_explorer.verdicts.routes import routes
+
+    return routes(explorer)
+
+
+def make_explorer(
+    catalog: OpenS2V,
+    *,
+    slice_path: str | os.PathLike[str] | None = None,
+    remap: bool = False,
+    reviewer: str | None = None,
+    verdicts_path: str | os.PathLike[str] | None = None,
+    cache_dir: str | os.PathLike[str] | None = None,
+    cache_gb: float = 2.0,
+) -> Explorer:
+    """Open what surrounds a catalog.
+
+    Args:
+        catalog: what is looked at.
+        slice_path: a saved slice: only its clips are shown.
+        remap: the slice may be of another catalog; its clips are found by part and key.
+        reviewer: whose verdicts are written; by default the user's.
+        verdicts_path: file of verdicts; by default `default_verdicts_path`.
+        cache_dir, cache_gb: where pictures are kept, and how much of them; 0: none.
+
+    Raises:
+        QueryError: no saved slice, or another catalog's.
+    """
+    from opens2v_explorer.media.cache import PictureCache, default_cache_folder
+    from opens2v_explorer.media.reader import MediaReader
+    from opens2v_explorer.verdicts.store import VerdictStore
+
+    start_slice = None if slice_path is None else catalog.slice(slice_path, remap=remap)
+    limit_bytes = int(cache_gb * 1e9)
+    cache = None if limit_bytes <= 0 else PictureCache(cache_dir or default_cache_folder(), limit_bytes=limit_bytes)
+    path = Path(verdicts_path).expanduser() if verdicts_path is not None else default_verdicts_path(catalog)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return Explorer(
+        catalog=catalog,
+        verdicts=VerdictStore(path),
+        media=MediaReader(catalog, cache=cache),
+        start_slice=start_slice,
+        slice_name=None if slice_path is None else Path(slice_path).name,
+        reviewer=reviewer or default_reviewer(),
+    )
+
+
+def default_verdicts_path(catalog: OpenS2V) -> Path:
+    """Return where verdicts on a catalog are kept: `opens2v/verdicts` in `$XDG_DATA_HOME` or `~/.local/share`, a file a catalog.
+
+    Its name comes from where the catalog lies and not from its content, so that verdicts outlive a new ingest.
+    """
+    base = Path(os.environ.get("XDG_DATA_HOME") or "~/.local/share").expanduser()
+    uri = str(catalog.catalog.uri)
+    name = "".join(
+        letter if letter.isalnum() or letter in "-_" else "-" for letter in uri.rstrip("/").rpartition("/")[2]
+    )
+    return base / "opens2v" / "verdicts" / f"{name}-{hashlib.sha256(uri.encode()).hexdigest()[:8]}.sqlite"
+
+
+def serve(
+    catalog: OpenS2V,
+    *,
+    slice_path: str | os.PathLike[str] | None = None,
+    remap: bool = False,
+    host: str = "127.0.0.1",
+    port: int = 8501,
+    allow_hosts: Iterable[str] = (),
+    reviewer: str | None = None,
+    verdicts_path: str | os.PathLike[str] | None = None,
+    cache_dir: str | os.PathLike[str] | None = None,
+    cache_gb: float = 2.0,
+    open_browser: bool = False,
+    on_ready: Callable[[str], None] | None = None,
+    on_warning: Callable[[str], None] | None = None,
+) -> None:
+    """Serve the explorer of a catalog until interrupted (SIGINT, SIGTERM); then return.
+
+    Args:
+        catalog: what is looked at.
+        slice_path, remap, reviewer, verdicts_path, cache_dir, cache_gb: see `make_explorer`.
+        host: address to bind; only this machine can reach the default.
+        port: 0 takes a free one.
+        allow_hosts: further names to answer under, such as a proxy's.
+        open_browser: show the address in a browser.
+        on_ready: called with the address, once it answers.
+        on_warning: called with what should be known of this run.
+
+    Raises:
+        OSError: the port is in use, or the host is not this machine's.
+        QueryError: no saved slice, or another catalog's.
+    """
+    warn = on_warning or (lambda _: None)
+    if not is_loopback(host):
+        warn(
+            f"warning: {host} can be reached from other machines, and whoever reaches it sees this catalog and writes verdicts; "
+            "there are no passwords. To look from elsewhere, an SSH tunnel to 127.0.0.1 is safer"
+        )
+    explorer = make_explorer(
+        catalog,
+        slice_path=slice_path,
+        remap=remap,
+        reviewer=reviewer,
+        verdicts_path=verdicts_path,
+        cache_dir=cache_dir,
+        cache_gb=cache_gb,
+    )
+    listening = bound(host, port)
+    port = listening.getsockname()[1]
+    try:
+        app = make_app(explorer, hosts=Hosts.of(host, allow_hosts), host=host, port=port)
+        address = f"http://{_shown(host)}:{port}"
+
+        def ready() -> None:
+            if on_ready is not None:
+                on_ready(address)
+            if open_browser:
+                threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+
+        threading.Thread(target=_warm, args=(catalog, warn), name="opens2v-warm", daemon=True).start()
+        run(app, listening, ready)
+    finally:
+        listening.close()
+        explorer.verdicts.close()
+        if explorer.media.cache is not None:
+            explorer.media.cache.close()
+        use(None)
+
+
+def bound(host: str, port: int) -> socket.socket:
+    """Return a listening socket.
+
+    Raises:
+        OSError: the port is in use, or the host is not this machine's.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=128)
+    except OSError as error:
+        what = error.strerror or str(error)
+        raise OSError(
+            f"cannot listen on port {port} of {host}: {what}; --port 0 takes a free port, --port N another one"
+        ) from error
+
+
+def run(app: ASGIApp, listening: socket.socket, on_ready: Callable[[], None]) -> None:
+    """Run uvicorn on a socket until a signal ends it."""
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            if self.started:
+                on_ready()
+
+    settings = uvicorn.Config(
+        app,
+        log_level="error",
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        ws_ping_interval=30,
+        ws_ping_timeout=30,
+        timeout_graceful_shutdown=STOP_SECONDS,
+        use_colors=False,
+    )
+    try:
+        Server(settings).run(sockets=[listening])
+    except KeyboardInterrupt:
+        return  # uvicorn raises what ended it again
+
+
+def _warm(catalog: OpenS2V, warn: Callable[[str], None]) -> None:
+    """Load, while the first page is on its way, what it and the next ones need."""
+    try:
+        catalog.warm()
+    except Opens2vError as error:
+        warn(f"warning: {error}")
+    except Exception as error:  # noqa: BLE001 (in a thread of its own nobody else says it)
+        if not sys.is_finalizing():
+            warn(f"warning: the catalog's numbers were not loaded, pages are slower: {error}")
+
+
+def _shown(host: str) -> str:
+    if host in ("0.0.0.0", "::"):
+        return "localhost"
+    return f"[{host}]" if ":" in host else host
