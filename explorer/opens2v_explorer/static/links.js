@@ -1,0 +1,101 @@
+// Follow links of the pages without a reload, keep the focus, and say why a picture is missing.
+//
+// Streamlit runs its script again for `popstate`, with the URL as it then is: so a link is an entry of the history and that event.
+// It replaces elements as it runs; whoever had the focus is found again by `data-keep`.
+
+const KEEP_MS = 8000;
+
+export default function (component) {
+  const states = component.data?.states ?? {};
+  const root = document;
+  let kept = null;
+  let keptUntil = 0;
+
+  const go = (url) => {
+    const keep = root.activeElement?.closest?.("[data-keep]")?.dataset.keep ?? null;
+    kept = keep;
+    keptUntil = Date.now() + KEEP_MS;
+    const changesPage = url.pathname !== location.pathname;
+    history.pushState({}, "", url.pathname + url.search);
+    dispatchEvent(new PopStateEvent("popstate", { state: {} }));
+    if (changesPage) {
+      kept = "main";
+      root.querySelector("[data-testid='stMain']")?.scrollTo({ top: 0 });
+    }
+  };
+
+  const onClick = (event) => {
+    // The first of the path is the one clicked also inside of a component's shadow.
+    const link = event.composedPath().find((one) => one instanceof Element && one.matches("a[data-soft]"));
+    if (!link || event.defaultPrevented || event.button !== 0) return;
+    if (event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
+    const url = new URL(link.getAttribute("href"), location.href);
+    if (url.origin !== location.origin) return;
+    event.preventDefault();
+    go(url);
+  };
+
+  const onKey = (event) => {
+    // A link that stands for a box to check answers to the space bar, as boxes do.
+    if (event.key !== " " || !event.target.matches?.("a[role='checkbox']")) return;
+    event.preventDefault();
+    event.target.click();
+  };
+
+  const explain = async (image) => {
+    const place = image.closest(".o-picture");
+    if (!place || place.dataset.state) return;
+    place.dataset.state = "unreachable";
+    place.classList.add("o-failed");
+    let code = "unreachable";
+    try {
+      const answer = await fetch(image.currentSrc || image.src, { method: "HEAD" });
+      code = answer.headers.get("X-State") ?? (answer.ok ? "corrupt" : code);
+    } catch {
+      // no answer: the state says so
+    }
+    place.dataset.state = code;
+    const words = place.querySelector(".o-words") ?? place.appendChild(root.createElement("span"));
+    words.className = "o-words";
+    words.textContent = states[code] ?? states.unreachable ?? "No picture";
+  };
+
+  const onError = (event) => {
+    if (event.target instanceof HTMLImageElement && event.target.matches("img[data-media]")) explain(event.target);
+  };
+
+  const look = () => {
+    for (const image of root.querySelectorAll("img[data-media]")) {
+      if (image.complete && image.naturalWidth === 0 && image.currentSrc) explain(image);
+    }
+    if (!kept || Date.now() > keptUntil) return;
+    const active = root.activeElement;
+    if (active && active !== root.body && active.isConnected && active.dataset?.keep !== kept && kept !== "main") {
+      kept = null;
+      return;
+    }
+    if (active?.dataset?.keep === kept) return;
+    root.querySelector(`[data-keep="${CSS.escape(kept)}"]`)?.focus({ preventScroll: true });
+  };
+
+  let waiting = 0;
+  const observer = new MutationObserver(() => {
+    if (waiting) return;
+    waiting = requestAnimationFrame(() => {
+      waiting = 0;
+      look();
+    });
+  });
+  observer.observe(root.body, { childList: true, subtree: true });
+  root.addEventListener("click", onClick);
+  root.addEventListener("keydown", onKey);
+  root.addEventListener("error", onError, true);
+  look();
+  return () => {
+    observer.disconnect();
+    cancelAnimationFrame(waiting);
+    root.removeEventListener("click", onClick);
+    root.removeEventListener("keydown", onKey);
+    root.removeEventListener("error", onError, true);
+  };
+}

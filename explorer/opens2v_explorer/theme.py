@@ -1,0 +1,22 @@
+"""What every page has beneath it: the style sheet, and the script that follows links."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import streamlit as st
+
+from opens2v_explorer.stage import static_text
+from opens2v_explorer.states import STATES
+
+
+def install() -> None:
+    """Put style sheet and script on the page; called once a run, before anything is shown."""
+    st.html(f"<style>{static_text('theme.css')}</style>")
+    _links()(data={"states": {code: state.title for code, state in STATES.items()}}, key="o-links", height=1)
+
+
+@cache
+def _links() -> Any:
+    return st.components.v2.component("opens2v_links", html="<span></span>", js=static_text("links.js"))
