@@ -97,17 +97,20 @@ def test_it_is_a_list_of_first_comers_whoever_writes(batches: list[tuple[bool, l
         with VerdictStore(path) as one, VerdictStore(path) as other:
             for is_other, batch in batches:
                 told = (other if is_other else one).add([item.to_json() for item in batch])
-                new, already, refused = [], [], []
+                new, already, refused, statuses = [], [], [], []
                 for index, item in enumerate(batch):
                     known = next((found for found in logged if found.event_id == item.event_id), None)
                     if known is None:
                         logged.append(item)
                         new.append(item.event_id)
+                        statuses.append("new")
                     elif known == item:
                         already.append(item.event_id)
+                        statuses.append("already")
                     else:
                         refused.append((index, item.event_id))
-                assert (list(told.new), list(told.already)) == (new, already)
+                        statuses.append("refused")
+                assert (list(told.new), list(told.already), list(told.statuses)) == (new, already, statuses)
                 assert [(no.index, no.event_id) for no in told.refused] == refused
             for reader in (one, other):
                 assert list(reader.events()) == logged

@@ -10,12 +10,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from opens2v_data.errors import VerdictLogError
 from opens2v_explorer.verdicts.events import Event, now
 from opens2v_explorer.verdicts.logfile import COLUMNS, log_error, open_log
 from opens2v_explorer.verdicts.targets import Kind
+
+Status = Literal["new", "already", "refused"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,11 +43,13 @@ class AddResult:
         new: ids of those that are logged now.
         already: ids of those that were logged before.
         refused: those that are none, or whose id another event has.
+        statuses: "new", "already" or "refused" of each, in the order given.
     """
 
     new: tuple[str, ...]
     already: tuple[str, ...]
     refused: tuple[Refusal, ...]
+    statuses: tuple[Status, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +121,7 @@ class VerdictStore:
         new: list[str] = []
         already: list[str] = []
         refused: list[Refusal] = []
+        statuses: list[Status] = []
         received = now()
         marks = ", ".join("?" for _ in range(len(COLUMNS) + 1))
         insert = f"INSERT OR IGNORE INTO events ({', '.join(COLUMNS)}, received_at) VALUES ({marks})"
@@ -126,15 +131,19 @@ class VerdictStore:
                     event = given if isinstance(given, Event) else Event.from_json(given)
                 except (ValueError, TypeError) as error:
                     refused.append(Refusal(index=index, event_id=_id_of(given), reason=str(error)))
+                    statuses.append("refused")
                     continue
                 if connection.execute(insert, (*_row(event), received)).rowcount:
                     new.append(event.event_id)
+                    statuses.append("new")
                 elif self._select("events WHERE event_id = ?", (event.event_id,)) == [event]:
                     already.append(event.event_id)
+                    statuses.append("already")
                 else:
                     reason = f"another event has the id {event.event_id}"
                     refused.append(Refusal(index=index, event_id=event.event_id, reason=reason))
-        return AddResult(new=tuple(new), already=tuple(already), refused=tuple(refused))
+                    statuses.append("refused")
+        return AddResult(new=tuple(new), already=tuple(already), refused=tuple(refused), statuses=tuple(statuses))
 
     def current(
         self,
