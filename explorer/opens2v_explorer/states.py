@@ -203,6 +203,25 @@ _TABLE = (
         detail="The explorer does not answer; verdicts wait in this browser.",
         advice="Keep the page open: they are sent as soon as it answers.",
     ),
+    State(
+        code="log-unwritable",
+        title="Verdicts cannot be written",
+        detail="The log of verdicts cannot be written.",
+        advice="Make its file and folder writable, or start the explorer with --verdicts FILE; verdicts wait in this browser.",
+        status=503,
+    ),
+    State(
+        code="no-verdicts",
+        title="No verdicts yet",
+        detail="The log of verdicts is empty.",
+        advice="Judge some clips on the Triage page; what is decided there is counted here.",
+    ),
+    State(
+        code="queue-done",
+        title="All judged",
+        detail="No clip of this filter is left to judge.",
+        advice="Go on to Review, start a second pass, or widen the filter.",
+    ),
 )
 
 STATES: Mapping[str, State] = MappingProxyType({state.code: state for state in _TABLE})
