@@ -3,12 +3,12 @@
 Starts a local Hub (tests/localhub) that answers after 30 ms and redirects to signed addresses on a second host, and reads the
 same 300 ranges of about 2 MB from it, each client in a process of its own, the order of the clients changing from run to run:
 
-    ours             HubStore and Fetcher, as `opens2v fetch` uses them
+    ours             HubStore and Fetcher, as `opens2v fetch` uses them; and as the loaders do, which want `bytes`
     HfFileSystem     cat_file in 32 threads
     fsspec           cat_ranges of HfFileSystem
     httpx            Client in 32 threads, from /resolve on, following redirects (httpx2, which huggingface_hub uses)
     obstore alone    in 32 threads: signed addresses asked for once, then ranges of them, with no checks and nothing tried again:
-                     the floor under ours; as `Bytes` of its own, and as Python's `bytes`, which ours gives
+                     the floor under ours; as `Bytes` of its own, and as Python's `bytes`
 
     python benchmarks/fetch.py --runs 5
     python benchmarks/fetch.py --latency-ms 5 --bandwidth-mb 40      # of one connection
@@ -53,7 +53,7 @@ def report(marks):
 """
 OURS = """
 from opens2v_data.archive import Part, Piece
-from opens2v_data.archive.fetch import Delivered, Fetcher, Wanted
+from opens2v_data.archive.fetch import Delivered, FetchOptions, Fetcher, Wanted
 from opens2v_data.archive.remote import HubStore
 part = Part(name="p", layout="split-tar", pieces=tuple(Piece(path=path, size_bytes=facts["piece_bytes"]) for path in paths))
 store = HubStore(facts["repo"], revision=facts["commit"], token=False)
@@ -62,7 +62,8 @@ wanted = (
     Wanted(key=None, part=part, name="clip", offset=piece * facts["piece_bytes"] + start, size_bytes=size)
     for piece, start, size in ranges
 )
-report([mark(result.data) for result in Fetcher(store).fetch(wanted) if isinstance(result, Delivered)])
+fetcher = Fetcher(store, FetchOptions(as_buffers=AS_BUFFERS))
+report([mark(result.data) for result in fetcher.fetch(wanted) if isinstance(result, Delivered)])
 """
 HF_CAT_FILE = """
 from concurrent.futures import ThreadPoolExecutor
@@ -111,7 +112,8 @@ with ThreadPoolExecutor(32) as pool:
 """
 FLOOR = "obstore alone, 32 threads"
 CLIENTS = {
-    "ours": OURS,
+    "ours": OURS.replace("AS_BUFFERS", "True"),
+    "ours, as bytes": OURS.replace("AS_BUFFERS", "False"),
     "HfFileSystem.cat_file, 32 threads": HF_CAT_FILE,
     "fsspec cat_ranges (HfFileSystem)": CAT_RANGES,
     "httpx, 32 threads": HTTPX,

@@ -12,7 +12,7 @@ import os
 import re
 import secrets
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -117,7 +117,8 @@ def fetch_clips(
                         has_ftyp=clip.has_ftyp,
                     )
 
-        fetcher = Fetcher(store, options, cache=dataset.media.cache, source=source)
+        buffers = replace(options or FetchOptions(), as_buffers=True)  # they are written and hashed
+        fetcher = Fetcher(store, buffers, cache=dataset.media.cache, source=source)
         for result in fetcher.fetch(wanted()):
             clip: _Clip = result.wanted.key
             if isinstance(result, Delivered):
@@ -215,7 +216,7 @@ def _end_line(report: BinaryIO) -> None:
             report.write(b"\n")
 
 
-def _write(path: Path, data: bytes) -> None:
+def _write(path: Path, data: bytes | memoryview) -> None:
     """Write a file so that it appears whole or not at all."""
     path.parent.mkdir(exist_ok=True)
     temporary = path.with_name(f".{path.name[:180]}.{secrets.token_hex(6)}.tmp")

@@ -79,7 +79,7 @@ class Media:
                 )
 
         for result in self._fetcher.fetch(wanted()):
-            yield result.data if isinstance(result, Delivered) else result.error
+            yield bytes(result.data) if isinstance(result, Delivered) else result.error
 
     @property
     def source(self) -> str:

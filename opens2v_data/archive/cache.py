@@ -154,7 +154,7 @@ class ClipCache:
         self.remove(key)
         return None
 
-    def put(self, key: CacheKey, data: bytes) -> bool:
+    def put(self, key: CacheKey, data: bytes | memoryview) -> bool:
         """Keep a clip; return whether it is kept."""
         if len(data) != key.size_bytes:
             raise ValueError(f"{key} has {key.size_bytes} bytes, got {len(data)}")
@@ -201,7 +201,7 @@ class ClipCache:
 
     # -- room --------------------------------------------------------------------------------------------------------
 
-    def _write(self, key: CacheKey, data: bytes, num_bytes: int) -> bool:
+    def _write(self, key: CacheKey, data: bytes | memoryview, num_bytes: int) -> bool:
         path = self.root / f"{secrets.token_hex(8)}-{num_bytes}.tmp"
         with self._ledger() as ledger:
             if ledger.size_bytes + num_bytes > self.limit_bytes:
@@ -353,7 +353,7 @@ def _read(descriptor: int, num_bytes: int) -> bytes:
     return data
 
 
-def _crc(data: bytes) -> bytes:
+def _crc(data: bytes | memoryview) -> bytes:
     return zlib.crc32(data).to_bytes(_CRC_BYTES, "big")
 
 

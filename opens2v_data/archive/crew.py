@@ -22,13 +22,16 @@ from typing import TYPE_CHECKING
 from opens2v_data.archive.cache import CacheKey
 from opens2v_data.archive.piece_sizes import PieceSizes
 from opens2v_data.archive.plan import Clip, Request, bare, check_bytes, place_of
+from opens2v_data.archive.stores import BufferStore
 from opens2v_data.archive.wanted import Delivered, Failed
 from opens2v_data.errors import ArchiveError, DeadlineError, RemoteError, ShortReadError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from opens2v_data.archive.cache import ClipCache
     from opens2v_data.archive.pacing import Latencies, Pace
-    from opens2v_data.archive.stores import Store
+    from opens2v_data.archive.stores import Buffer, Store
     from opens2v_data.archive.wanted import FetchOptions
 
 _SLOWEST_BYTES_PER_SECOND = 1 << 16
@@ -100,6 +103,9 @@ class Crew:
         is_ordered: bool,
     ) -> None:
         self._store, self._options, self._cache, self._source = store, options, cache, source
+        self._read_store: Callable[[str, int, int], Buffer] = store.read_range
+        if options.as_buffers and isinstance(store, BufferStore):
+            self._read_store = store.read_buffer
         self._tally, self._pace, self._latencies, self._lock = tally, pace, latencies, lock
         self._work = threading.Condition(lock)
         self._news = threading.Condition(lock)
@@ -397,7 +403,7 @@ class Crew:
                     self._arrived(attempt, data)
                 return
 
-    def _read(self, attempt: Attempt, *, is_again: bool) -> bytes | None:
+    def _read(self, attempt: Attempt, *, is_again: bool) -> Buffer | None:
         """Read the range; None when nobody waits for it any more."""
         request = attempt.request
         self._open_piece(request)
@@ -412,7 +418,7 @@ class Crew:
             self._tally.num_requests += 1
             self._tally.num_retries += is_again
         try:
-            data = self._store.read_range(request.path, request.start, request.length)
+            data = self._read_store(request.path, request.start, request.length)
             if len(data) != request.length:
                 raise ShortReadError(
                     f"{request.path}: expected {request.length} bytes from byte {request.start} on, found {len(data)}"
@@ -498,14 +504,14 @@ class Crew:
             for share in request.shares:
                 self._fail(share.clip, error.at(place_of(share.clip.wanted)))
 
-    def _arrived(self, attempt: Attempt, data: bytes) -> None:
+    def _arrived(self, attempt: Attempt, data: Buffer) -> None:
         """Give a request's bytes to its clips; those that have all of theirs are checked and settled."""
         request = attempt.request
         chunks = [
             data if share.length == len(data) else data[share.start : share.start + share.length]
             for share in request.shares
         ]
-        whole: list[tuple[Clip, list[bytes]]] = []
+        whole: list[tuple[Clip, list[Buffer]]] = []
         with self._lock:
             now = time.monotonic()
             tally = self._tally
@@ -543,7 +549,7 @@ class Crew:
         if self._pace.limit > limit:
             self._staff()
 
-    def _finish(self, clip: Clip, data: bytes) -> None:
+    def _finish(self, clip: Clip, data: Buffer) -> None:
         """Check the bytes of a clip, keep and settle it."""
         try:
             check_bytes(clip.wanted, data)

@@ -121,7 +121,7 @@ def fold(
         for_next, long_name, group_start = {}, None, None
 
 
-def starts_like_mp4(head: bytes) -> bool:
+def starts_like_mp4(head: bytes | memoryview) -> bool:
     """Say whether the first bytes of a file are those of an mp4: a box of type `ftyp`."""
     return head[4:8] == b"ftyp"
 

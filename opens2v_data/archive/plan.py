@@ -18,6 +18,7 @@ from opens2v_data.errors import ArchiveError, MissingPieceError
 
 if TYPE_CHECKING:
     from opens2v_data.archive.parts import Part
+    from opens2v_data.archive.stores import Buffer
     from opens2v_data.archive.wanted import Delivered, Failed, FetchOptions, Wanted
 
 _MAX_GAP_SHARE = 0.008
@@ -63,7 +64,7 @@ class Clip:
         self.still_before: float | None = None
         self.num_failed_checks = 0
         self.result: Delivered | Failed | None = None
-        self.chunks: list[bytes] = []
+        self.chunks: list[Buffer] = []
         self.num_missing = 0
         self.forget()
 
@@ -224,7 +225,7 @@ def spans_of(wanted: Wanted, *, max_bytes: int) -> list[Span]:
     return spans
 
 
-def check_bytes(wanted: Wanted, data: bytes) -> None:
+def check_bytes(wanted: Wanted, data: Buffer) -> None:
     """Make sure that bytes are those of the clip, as far as the index tells.
 
     Raises:
@@ -233,7 +234,7 @@ def check_bytes(wanted: Wanted, data: bytes) -> None:
     if len(data) != wanted.size_bytes:
         expected, found = f"{wanted.size_bytes} bytes", f"{len(data)}"
     elif wanted.has_ftyp and not starts_like_mp4(data):
-        expected, found = "an mp4 ('ftyp' at byte 4)", f"{data[:8]!r}"
+        expected, found = "an mp4 ('ftyp' at byte 4)", f"{bytes(data[:8])!r}"
     elif wanted.sha256 is not None and (digest := hashlib.sha256(data).hexdigest()) != wanted.sha256.lower():
         expected, found = f"SHA-256 {wanted.sha256}", digest
     else:

@@ -34,7 +34,7 @@ from opens2v_data.archive.http import (
 )
 from opens2v_data.archive.names import name_fault
 from opens2v_data.archive.quota import bucket_of
-from opens2v_data.archive.stores import check_range
+from opens2v_data.archive.stores import Buffer, check_range
 from opens2v_data.errors import (
     ArchiveError,
     MissingExtraError,
@@ -104,10 +104,19 @@ class HttpStore:
 
     def read_range(self, path: str, start: int, length: int) -> bytes:
         """Return exactly `length` bytes from byte `start` on."""
+        return bytes(self._read(path, start, length, as_buffer=False))
+
+    def read_buffer(self, path: str, start: int, length: int) -> Buffer:
+        """Return what `read_range` does, perhaps as a `memoryview`."""
+        return self._read(path, start, length, as_buffer=True)
+
+    def _read(self, path: str, start: int, length: int, *, as_buffer: bool) -> Buffer:
         check_range(start, length)
         address = self._address(path)
         try:
-            return read_address(address, start, length, label=path, options=self.options, counters=self.counters)
+            return read_address(
+                address, start, length, label=path, options=self.options, counters=self.counters, as_buffer=as_buffer
+            )
         except AddressRefusedError as error:
             raise RemoteError(f"{self.uri}/{path}: the server answered {error.status}", status=error.status) from None
 
@@ -255,6 +264,13 @@ class HubStore:
             RevisionMovedError: the commit is gone, or the Hub answers for another.
             RemoteError: no access, or the servers gave nothing however often they were asked.
         """
+        return bytes(self._read(path, start, length, as_buffer=False))
+
+    def read_buffer(self, path: str, start: int, length: int) -> Buffer:
+        """Return what `read_range` does, perhaps as a `memoryview`."""
+        return self._read(path, start, length, as_buffer=True)
+
+    def _read(self, path: str, start: int, length: int, *, as_buffer: bool) -> Buffer:
         check_range(start, length)
         flight = self._flight(path)
         for _ in range(self.options.attempts):
@@ -276,6 +292,7 @@ class HubStore:
                     label=f"{self.repo_id}/{path}",
                     options=self.options,
                     counters=self.counters,
+                    as_buffer=as_buffer,
                 )
                 resolved.has_served = True
                 return data

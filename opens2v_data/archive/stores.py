@@ -7,7 +7,7 @@ import stat
 import threading
 from collections import OrderedDict
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from weakref import WeakSet
 
 from opens2v_data.archive.names import name_fault
@@ -15,6 +15,9 @@ from opens2v_data.errors import ArchiveError, MissingPieceError, ShortReadError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+
+Buffer = bytes | memoryview
 
 
 class Store(Protocol):
@@ -42,6 +45,15 @@ class Store(Protocol):
 
     def read_ranges(self, path: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
         """Return the bytes of several `(start, length)` ranges, in the order given."""
+        ...
+
+
+@runtime_checkable
+class BufferStore(Store, Protocol):
+    """A store that can also give what it read without copying it into `bytes`."""
+
+    def read_buffer(self, path: str, start: int, length: int) -> Buffer:
+        """Return what `read_range` does, perhaps as a `memoryview`."""
         ...
 
 

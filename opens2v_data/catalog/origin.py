@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from opens2v_data.archive.opening import open_store
-from opens2v_data.archive.stores import LocalStore
+from opens2v_data.archive.stores import BufferStore, LocalStore
 from opens2v_data.catalog.manifest import ORIGIN_FILE, write_atomically
 from opens2v_data.errors import CatalogDamagedError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from opens2v_data.archive.stores import Store
+    from opens2v_data.archive.stores import Buffer, Store
 
 
 class Origin(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,6 +81,12 @@ class PartlyLocalStore:
     def read_range(self, path: str, start: int, length: int) -> bytes:
         """Return exactly `length` bytes from byte `start` on."""
         return self._of(path).read_range(path, start, length)
+
+    def read_buffer(self, path: str, start: int, length: int) -> Buffer:
+        """Return what `read_range` does, perhaps as a `memoryview`."""
+        store = self._of(path)
+        read = store.read_buffer if isinstance(store, BufferStore) else store.read_range
+        return read(path, start, length)
 
     def read_ranges(self, path: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
         """Return the bytes of several `(start, length)` ranges, in the order given."""

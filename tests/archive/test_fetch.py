@@ -33,7 +33,7 @@ KIB, MIB = 1 << 10, 1 << 20
 
 
 def keys_and_bytes(clips: list[Delivered | Failed]) -> dict[Any, bytes]:
-    return {clip.wanted.key: clip.data for clip in clips if isinstance(clip, Delivered)}
+    return {clip.wanted.key: bytes(clip.data) for clip in clips if isinstance(clip, Delivered)}
 
 
 def only(clips: list[Delivered | Failed]) -> Failed:

@@ -22,6 +22,7 @@ from archive.tars import MP4_START, written_by_tarfile
 from localhub import Faults, LocalHub
 from opens2v_data.archive import Part, Piece, http, remote
 from opens2v_data.archive.chains import ChainOptions, ChainScan
+from opens2v_data.archive.fetch import Delivered, Fetcher, FetchOptions, Wanted
 from opens2v_data.archive.http import HttpOptions
 from opens2v_data.archive.remote import HttpStore, HubStore
 from opens2v_data.errors import (
@@ -72,7 +73,8 @@ def read_many(store: HubStore, folder: Path, count: int, *, seed: int = 0, threa
 
     def check(wanted: tuple[str, int, int]) -> None:
         path, start, length = wanted
-        assert store.read_range(path, start, length) == data[path][start : start + length]
+        read = store.read_range if start % 2 else store.read_buffer
+        assert read(path, start, length) == data[path][start : start + length]
 
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(check, ranges))
@@ -85,6 +87,26 @@ def test_ranges_of_many_threads_are_right_and_each_piece_is_resolved_once(hub: L
     assert counts.resolve.num_requests == len(PIECES) == store.counters.num_resolves
     assert counts.cdn.num_bytes == store.counters.num_bytes
     assert store.counters.num_retries == 0
+
+
+def test_clips_may_be_had_as_buffers_that_are_not_copied(hub: LocalHub, folder: Path) -> None:
+    data = [(folder / path).read_bytes() for path in PIECES]
+    pieces = tuple(Piece(path=path, size_bytes=len(one)) for path, one in zip(PIECES, data, strict=True))
+    part = Part(name="p", layout="split-tar", pieces=pieces)
+    sizes = [50_000, 170_000, 60_000]  # the second lies in two pieces
+    offsets = [0, 50_000, 300_003]
+    wanted = [
+        Wanted(key=None, part=part, name="clip", offset=offset, size_bytes=size, has_ftyp=False)
+        for offset, size in zip(offsets, sizes, strict=True)
+    ]
+    for as_buffers in (True, False):
+        options = FetchOptions(as_buffers=as_buffers, merge_gap_bytes=0)
+        clips = [clip for clip in Fetcher(store_of(hub), options).fetch(wanted[::2]) if isinstance(clip, Delivered)]
+        assert [type(clip.data) for clip in clips] == [memoryview if as_buffers else bytes] * 2
+        clips += [clip for clip in Fetcher(store_of(hub), options).fetch(wanted[1:2]) if isinstance(clip, Delivered)]
+        for clip in clips:
+            start = clip.wanted.offset
+            assert bytes(clip.data) == b"".join(data)[start : start + clip.wanted.size_bytes]
 
 
 def test_sizes_cost_no_request_besides_the_address(hub: LocalHub, folder: Path) -> None:
