@@ -13,8 +13,10 @@ import json
 import re
 import secrets
 import socket
+from base64 import b64encode
 from collections.abc import Iterable
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -32,29 +34,7 @@ _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _STREAMLIT = "/_stcore/"
 """Below it Streamlit checks a token of its own (XSRF), and ours is unknown to its scripts."""
 
-CONTENT_SECURITY_POLICY = "; ".join(
-    (
-        "default-src 'none'",
-        # Streamlit's page has one inline script, and gives components' scripts to the browser as blobs.
-        "script-src 'self' 'unsafe-inline' blob:",
-        # Styles are put into the page by script (Emotion).
-        "style-src 'self' 'unsafe-inline'",
-        "img-src 'self' data: blob:",
-        "media-src 'self' blob:",
-        "font-src 'self' data:",
-        "connect-src 'self'",
-        "manifest-src 'self'",
-        "worker-src 'self' blob:",
-        "base-uri 'self'",
-        "form-action 'self'",
-        "frame-src 'none'",
-        "frame-ancestors 'none'",
-        "object-src 'none'",
-    )
-)
-
 _HEADERS = (
-    (b"content-security-policy", CONTENT_SECURITY_POLICY.encode()),
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
     (b"x-frame-options", b"DENY"),
@@ -62,7 +42,34 @@ _HEADERS = (
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"permissions-policy", b"camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
 )
-_NAMES = frozenset(name for name, _ in _HEADERS)
+
+
+def content_security_policy(page: str = "") -> str:
+    """Return what pages may load and run: nothing from elsewhere, and no script that was written into them.
+
+    Args:
+        page: Streamlit's own page; the scripts written into it are known by their digests.
+    """
+    inline = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
+    known = "".join(f" 'sha256-{b64encode(sha256(script.encode()).digest()).decode()}'" for script in inline)
+    return "; ".join(
+        (
+            "default-src 'none'",
+            # Streamlit gives the scripts of components to the browser as blobs.
+            f"script-src 'self' blob:{known}",
+            # Its styles are put into the page by script (Emotion), and ours stand in `style` attributes too.
+            "style-src 'self' 'unsafe-inline' blob:",
+            "img-src 'self' data: blob:",
+            "media-src 'self' blob:",
+            "font-src 'self' data:",
+            "connect-src 'self'",  # the websocket of the same host and port too
+            "manifest-src 'self'",
+            "worker-src 'self' blob:",
+            "base-uri 'self'",
+            "form-action 'self'",
+            "frame-ancestors 'none'",
+        )
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,12 +112,15 @@ class Guard:
         app: what is guarded.
         hosts: see `Hosts`.
         token: what our own routes want of a request that changes something.
+        page: Streamlit's, see `content_security_policy`.
     """
 
-    def __init__(self, app: ASGIApp, *, hosts: Hosts, token: str) -> None:
+    def __init__(self, app: ASGIApp, *, hosts: Hosts, token: str, page: str = "") -> None:
         self.app = app
         self.hosts = hosts
         self._token = token.encode()
+        self._headers = (*_HEADERS, (b"content-security-policy", content_security_policy(page).encode()))
+        self._names = frozenset(name for name, _ in self._headers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or pass it on."""
@@ -127,8 +137,8 @@ class Guard:
 
         async def marked(message: Message) -> None:
             if message["type"] == "http.response.start":
-                kept = [(name, value) for name, value in message["headers"] if name.lower() not in _NAMES]
-                message["headers"] = [*kept, *_HEADERS]
+                kept = [(name, value) for name, value in message["headers"] if name.lower() not in self._names]
+                message["headers"] = [*kept, *self._headers]
             await send(message)
 
         if reason is None:

@@ -83,11 +83,14 @@ def make_app(
 
     use(explorer)
     routes = [*media_routes(explorer), *_verdict_routes(explorer), nothing_else()]
-    middleware = [Middleware(Guard, hosts=hosts or Hosts(), token=explorer.token)]
+    hosts = hosts or Hosts()
     if not pages:
-        return Starlette(routes=routes, middleware=middleware)
+        return Starlette(routes=routes, middleware=[Middleware(Guard, hosts=hosts, token=explorer.token)])
     import streamlit
     from streamlit import config
+
+    page = (Path(streamlit.__file__).parent / "static" / "index.html").read_text(encoding="utf-8")
+    middleware = [Middleware(Guard, hosts=hosts, token=explorer.token, page=page)]
 
     config.get_config_options(force_reparse=True, options_from_flags=streamlit_options(host=host, port=port))
     return streamlit.App(SCRIPT, routes=routes, middleware=middleware)
@@ -235,7 +238,7 @@ def bound(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family, backlog=128)
     except OSError as error:
-        what = error.strerror or str(error)
+        what = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
         raise OSError(
             f"cannot listen on port {port} of {host}: {what}; --port 0 takes a free port, --port N another one"
         ) from error
