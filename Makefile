@@ -37,16 +37,9 @@ demo: env
 	cd $(DEMO) && ../$(BIN)/opens2v contact-sheet ./opens2v-5m --where 'aesthetic > 5' -o contact-sheet.png
 	@echo 'look at $(DEMO)/contact-sheet.png'
 
-# In three processes: what some tests leave behind in one (threads, memory, parents to be forked) others need not bear. With a
-# stranger's statements in the same process as the loaders' tests a run stood still, twice.
-STRANGERS := tests/query/test_safe.py tests/query/test_sandbox.py
-SECOND := tests/archive tests/loaders tests/query
-
 test: env
 ifeq ($(strip $(PYTEST_ARGS)),)
-	$(BIN)/python -m pytest $(addprefix --ignore=,$(SECOND))
-	$(BIN)/python -m pytest $(SECOND) $(addprefix --ignore=,$(STRANGERS))
-	$(BIN)/python -m pytest $(STRANGERS)
+	$(BIN)/python tests/groups.py
 else
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 endif
