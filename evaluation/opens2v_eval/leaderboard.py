@@ -24,10 +24,9 @@ from opens2v_eval.scales import SCALES, Domain, MetricName, Version, weights
 from opens2v_eval.totals import ScoreTable
 
 MODEL, VENUE, EVALUATED_BY, TOTAL = "model", "venue", "evaluatedby", "totalscore"
-_METRIC_OF_COLUMN: dict[str, MetricName] = {scale.column.lower(): scale.metric for scale in SCALES.values()} | {
-    "motion": "motion_amplitude",
-    "motionscore": "motion_amplitude",
-}
+_METRIC_OF_COLUMN: dict[str, MetricName] = {scale.column.lower(): scale.metric for scale in SCALES.values()}
+# Version 1.0's one motion column.
+_METRIC_OF_COLUMN["motion"] = _METRIC_OF_COLUMN["motionscore"] = "motion_amplitude"
 _LINK = re.compile(r"\[(?P<name>.*)\]\((?P<link>[^()\s]*(?:\([^()\s]*\)[^()\s]*)*)\)", re.DOTALL)
 _NUMBER = re.compile(r"(-?\d+(?:\.\d+)?)\s*%?")
 NO_VALUE = "-"
