@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 _SHOWN = 5
 _SQL = """
 SELECT clip.clip_id, clip.part, clip.clip_key FROM clips AS clip
-WHERE clip.clip_id IN (
-    SELECT clip_id FROM keys WHERE key_hash >= ? AND key_hash <= ? AND key_hash IN (SELECT key_hash FROM wanted_keys)
-)
+WHERE clip.clip_id IN (SELECT clip_id FROM keys WHERE key_hash >= ? AND key_hash <= ? AND key_hash IN ({hashes}))
 ORDER BY clip.clip_id
 """
+_MOST_BOUND = 64
+"""Hashes that are bound one by one; to register a table for them takes 4 ms, as long as the rest."""
 
 
 def clip_ids_of(query: Query, keys: Sequence[str]) -> np.ndarray:
@@ -70,9 +70,15 @@ def _hits(query: Query, keys: Sequence[str]) -> list[list[int]]:
     # A key holds no slash; what stands before one is the part.
     bare = [key.rpartition("/")[2] for key in keys]
     hashes = key_hashes(bare)
-    table = pa.table({"key_hash": pa.array(np.unique(hashes), pa.uint64())})
-    values = (int(hashes.min()), int(hashes.max()))
-    rows = query.ask(_SQL, [str(value) for value in values], tables={"wanted_keys": table}).to_pylist()
+    wanted = np.unique(hashes)
+    values = [str(hashes.min()), str(hashes.max())]
+    if len(wanted) <= _MOST_BOUND:
+        marks = ", ".join(["?::UBIGINT"] * len(wanted))
+        rows = query.ask(_SQL.format(hashes=marks), [*values, *map(str, wanted)]).to_pylist()
+    else:
+        table = pa.table({"key_hash": pa.array(wanted, pa.uint64())})
+        sql = _SQL.format(hashes="SELECT key_hash FROM wanted_keys")
+        rows = query.ask(sql, values, tables={"wanted_keys": table}).to_pylist()
     by_key: dict[str, list[tuple[str, int]]] = {}
     for row in rows:
         by_key.setdefault(row["clip_key"], []).append((row["part"], row["clip_id"]))
