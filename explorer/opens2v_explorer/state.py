@@ -109,12 +109,14 @@ def link_to(page: str, filters: Filters | None = None, **others: str | int | Non
     return f"{PATHS[page]}?{query}" if query else PATHS[page]
 
 
-def link_here(filters: Filters, **others: str | int | None) -> str:
+def link_here(filters: Filters, **others: str | int | list[str] | None) -> str:
     """Return the address of the page that is shown, with other filters and its own parameters; `after` is left out."""
     kept: Params = {
         name: values
         for name, values in params().items()
         if name not in FILTER_PARAMS and name != "after" and name not in others
     }
-    given: Params = {name: [str(value)] for name, value in others.items() if value is not None}
+    given: Params = {
+        name: value if isinstance(value, list) else [str(value)] for name, value in others.items() if value is not None
+    }
     return "?" + urlencode({**filters.to_params(), **kept, **given}, doseq=True)

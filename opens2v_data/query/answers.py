@@ -154,6 +154,17 @@ def facets(s: Slice, column: str, *, limit: int) -> pa.Table:
     return _ask(s, f"{sql} ORDER BY num_clips DESC, value LIMIT {limit}", s.spec.membership())
 
 
+def groups(s: Slice, columns: Sequence[str], *, limit: int) -> pa.Table:
+    """See `Slice.groups`."""
+    chosen = _columns(s, columns)
+    limit = operator.index(limit)
+    if limit < 1:
+        raise ValueError(f"limit must be 1 or more, got {limit}")
+    names = ", ".join(map(_quoted, chosen))
+    sql = f"SELECT {names}, count(*) AS num_clips FROM clips WHERE {{}} GROUP BY {names}"
+    return _ask(s, f"{sql} ORDER BY num_clips DESC, {names} LIMIT {limit}", s.spec.membership())
+
+
 def histograms(
     s: Slice, columns: Sequence[str], *, bins: int, lo: float | None, hi: float | None
 ) -> dict[str, Histogram]:

@@ -374,6 +374,14 @@ class Slice:
         """
         return answers.facets(self, column, limit=limit)
 
+    def groups(self, columns: Sequence[str], *, limit: int = 50) -> pa.Table:
+        """Return the values that columns have together, by how many clips have them: the columns and `num_clips`.
+
+        Raises:
+            QueryError: no such column.
+        """
+        return answers.groups(self, columns, limit=limit)
+
     def hist(self, column: str, *, bins: int = 30, lo: float | None = None, hi: float | None = None) -> Histogram:
         """Return how a column's numbers lie, see `answers.Histogram`."""
         return self.hists([column], bins=bins, lo=lo, hi=hi)[column]

@@ -311,6 +311,22 @@ def test_facets_count_what_python_counts(
     assert s.facets(column, limit=limit).to_pylist() == p.facets(column)[:limit]
 
 
+def test_groups_count_what_columns_hold_together(worlds: dict[str, World]) -> None:
+    world = worlds["sample"] if "sample" in worlds else next(iter(worlds.values()))
+    counted: dict[tuple[Any, Any], int] = {}
+    for clip in world.clips:
+        both = (clip["crop_width"], clip["part"])
+        counted[both] = counted.get(both, 0) + 1
+    found = world.opened.all.groups(["crop_width", "part"], limit=1000).to_pylist()
+    assert {(row["crop_width"], row["part"]): row["num_clips"] for row in found} == counted
+    assert [row["num_clips"] for row in found] == sorted(counted.values(), reverse=True)
+    assert world.opened.all.groups(["crop_width", "part"], limit=1).num_rows == 1
+    with pytest.raises(ValueError, match="1 or more, got 0"):
+        world.opened.all.groups(["part"], limit=0)
+    with pytest.raises(QueryError, match="no column 'nothing'"):
+        world.opened.all.groups(["nothing"])
+
+
 @pytest.mark.parametrize("name", WORLDS)
 @SOME
 @given(

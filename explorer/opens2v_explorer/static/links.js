@@ -8,6 +8,15 @@ const KEEP_MS = 8000;
 export default function (component) {
   const states = component.data?.states ?? {};
   const root = document;
+  // One place for what readers shall say: those of pages are replaced before they are heard.
+  const voice = root.body.appendChild(root.createElement("div"));
+  voice.className = "o-hidden";
+  voice.setAttribute("aria-live", "polite");
+  voice.dataset.testid = "voice";
+  const say = (text) => {
+    if (voice.textContent !== text) voice.textContent = text;
+  };
+  let heard = "";
   let kept = null;
   let keptUntil = 0;
 
@@ -33,6 +42,27 @@ export default function (component) {
     if (url.origin !== location.origin) return;
     event.preventDefault();
     go(url);
+  };
+
+  // Scripts of other components ask for an address so.
+  const onGo = (event) => {
+    const url = new URL(event.detail, location.href);
+    if (url.origin === location.origin) go(url);
+  };
+
+  const onCopy = async (event) => {
+    const button = event.target.closest?.("[data-copy]");
+    if (!button) return;
+    const text = button.dataset.copy === "@address" ? location.href : button.dataset.copy;
+    try {
+      await navigator.clipboard.writeText(text);
+      say("Copied");
+      button.dataset.said = "copied";
+    } catch {
+      say("The browser does not allow copying: select the text instead");
+      button.dataset.said = "failed";
+    }
+    setTimeout(() => delete button.dataset.said, 2000);
   };
 
   const onKey = (event) => {
@@ -68,6 +98,11 @@ export default function (component) {
     for (const image of root.querySelectorAll("img[data-media]")) {
       if (image.complete && image.naturalWidth === 0 && image.currentSrc) explain(image);
     }
+    const said = [...root.querySelectorAll("[data-announce]")].at(-1)?.textContent.trim();
+    if (said && said !== heard) {
+      heard = said;
+      say(said);
+    }
     if (!kept || Date.now() > keptUntil) return;
     const active = root.activeElement;
     if (active && active !== root.body && active.isConnected && active.dataset?.keep !== kept && kept !== "main") {
@@ -88,13 +123,18 @@ export default function (component) {
   });
   observer.observe(root.body, { childList: true, subtree: true });
   root.addEventListener("click", onClick);
+  root.addEventListener("click", onCopy);
+  root.addEventListener("o-go", onGo);
   root.addEventListener("keydown", onKey);
   root.addEventListener("error", onError, true);
   look();
   return () => {
     observer.disconnect();
     cancelAnimationFrame(waiting);
+    voice.remove();
     root.removeEventListener("click", onClick);
+    root.removeEventListener("click", onCopy);
+    root.removeEventListener("o-go", onGo);
     root.removeEventListener("keydown", onKey);
     root.removeEventListener("error", onError, true);
   };
