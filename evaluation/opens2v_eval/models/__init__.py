@@ -1,0 +1,1 @@
+"""Models that metrics use, each behind what it is asked for."""
