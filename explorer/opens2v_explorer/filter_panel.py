@@ -50,8 +50,9 @@ def panel(filters: Filters) -> Panel:
         st.html('<h2 class="o-side">Filters</h2>')
         _search(filters)
         _classes()
-        ranges = st.empty()
-        facets = {name: st.empty() for name in FACETS}
+        # Containers and no empty places: what the last run put there stays, focus and all, until this one has counted.
+        ranges = st.container()
+        facets = {name: st.container() for name in FACETS}
         st.html(_more(filters))
     return Panel(ranges=ranges, facets=facets)
 
@@ -61,7 +62,7 @@ def fill(made: Panel, filters: Filters) -> None:
     names = answers.brushed()
     everything = {name: answers.distribution(Filters(), name) for name in names}
     chosen = everything if filters.is_empty else {name: answers.distribution(filters, name) for name in names}
-    with made.ranges.container():
+    with made.ranges:
         histograms(filters, everything, chosen, key="ranges")
     for name in FACETS:
         made.facets[name].html(facet(name, filters, answers.facet(filters, name)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from html import escape
 
@@ -29,18 +28,16 @@ def page() -> None:
         st.html(chips)
     status = st.empty()
     toolbar(filters)
-    started = time.perf_counter()
     after = state.params().get("after", [])
     try:
         found = answers.rows(filters, after=after[-1] if after else None, n=PER_PAGE, columns=(*COLUMNS, "caption"))
     except QueryError as error:
         st.html(markup.problem("These filters cannot be answered.", str(error)))
         found = None
-    seconds = time.perf_counter() - started
     if found is not None:
         rows = found.rows.to_pylist()
         if rows:
-            status.html(_status(len(rows), None, seconds))
+            status.html(_status(len(rows), None))
             st.html(gallery(rows) if state.param("view") != "table" else listing(rows))
             st.html(_pager(after, found.after))
         elif after:
@@ -49,7 +46,7 @@ def page() -> None:
             status.html('<p class="o-status" data-testid="count" data-announce="1"><b>No clip</b> fits</p>')
             st.html(markup.state(states.state("no-results"), html=_without_one(filters)))
         if rows or after:
-            status.html(_status(len(rows), answers.count(filters), seconds))
+            status.html(_status(len(rows), answers.count(filters)))
     try:
         filter_panel.fill(panel, filters)
     except QueryError as error:
@@ -92,7 +89,7 @@ def _on_order() -> None:
     state.show(replace(state.current_filters(), sort=st.session_state["o-sort"] or ""))
 
 
-def _status(num_rows: int, num_clips: int | None, seconds: float) -> str:
+def _status(num_rows: int, num_clips: int | None) -> str:
     if num_clips is None:
         counted = states.state("counting")
         words = f'<b>{num_rows:,}</b> shown · <span data-state="counting">{escape(counted.title.lower())}…</span>'
@@ -100,8 +97,7 @@ def _status(num_rows: int, num_clips: int | None, seconds: float) -> str:
     noun = "clip" if num_clips == 1 else "clips"
     found = f"<b>{num_clips:,}</b> {noun} · {num_rows:,} shown"
     return (
-        f'<p class="o-status" data-testid="count" data-count="{num_clips}" data-announce="1">{found} '
-        f'<span class="o-small">· {seconds * 1000:,.0f} ms</span></p>'
+        f'<p class="o-status" data-testid="count" data-count="{num_clips}" data-announce="1">{found}</p>'
     )
 
 

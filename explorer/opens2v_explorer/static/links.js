@@ -94,7 +94,18 @@ export default function (component) {
     if (event.target instanceof HTMLImageElement && event.target.matches("img[data-media]")) explain(event.target);
   };
 
+  // A fold that was opened stays open when its contents are replaced.
+  const folds = new Map();
+  const onToggle = (event) => {
+    const fold = event.target;
+    if (fold.matches?.("details[data-testid]")) folds.set(fold.dataset.testid, fold.open);
+  };
+
   const look = () => {
+    for (const fold of root.querySelectorAll("details[data-testid]:not([data-seen])")) {
+      fold.dataset.seen = "1";
+      if (folds.has(fold.dataset.testid)) fold.open = folds.get(fold.dataset.testid);
+    }
     for (const image of root.querySelectorAll("img[data-media]")) {
       if (image.complete && image.naturalWidth === 0 && image.currentSrc) explain(image);
     }
@@ -127,6 +138,7 @@ export default function (component) {
   root.addEventListener("o-go", onGo);
   root.addEventListener("keydown", onKey);
   root.addEventListener("error", onError, true);
+  root.addEventListener("toggle", onToggle, true);
   look();
   return () => {
     observer.disconnect();
@@ -137,5 +149,6 @@ export default function (component) {
     root.removeEventListener("o-go", onGo);
     root.removeEventListener("keydown", onKey);
     root.removeEventListener("error", onError, true);
+    root.removeEventListener("toggle", onToggle, true);
   };
 }
