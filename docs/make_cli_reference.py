@@ -42,12 +42,23 @@ def command_parsers(parser: argparse.ArgumentParser) -> dict[str, argparse.Argum
     return dict(commands.choices)
 
 
+def step_parsers(command: argparse.ArgumentParser) -> list[argparse.ArgumentParser]:
+    """Return the parsers of a command's steps, where it has such."""
+    return [
+        step
+        for action in command._actions
+        if isinstance(action, argparse._SubParsersAction)
+        for step in action.choices.values()
+    ]
+
+
 def reference() -> str:
     """Return the whole page."""
     parser = cli.build_parser()
     *_, exit_codes = (cli.__doc__ or "").strip().split("\n\n")
     sections = [HEAD, exit_codes + "\n"]
-    for section in (parser, *command_parsers(parser).values()):
+    commands = list(command_parsers(parser).values())
+    for section in (parser, *(part for command in commands for part in (command, *step_parsers(command)))):
         section.formatter_class = FixedHelp
         section.color = False  # type: ignore[attr-defined]  # Python 3.14 would colour it
         sections.append(f"## {section.prog}\n\n```text\n{section.format_help()}```\n")

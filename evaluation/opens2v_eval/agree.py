@@ -125,7 +125,7 @@ def read_ratings(path: str | Path) -> Ratings:
     return Ratings(source=str(place), means=means, num_ratings=num_ratings, num_outside=num_outside)
 
 
-def agree(
+def agree_with(
     models: Mapping[str, Scores],
     ratings: Ratings,
     *,

@@ -55,7 +55,7 @@ class Difference:
     p_adjusted: float | None = None
 
 
-def compare(
+def compare_models(
     first: Scores,
     second: Scores,
     *,

@@ -1,7 +1,7 @@
 """What a metric found in each frame, one JSON object a line: `details/<metric>.jsonl`, and one file more for each shard.
 
-A run appends, so of a key the last line counts; a line that a killed run left unfinished is passed over. Lines of a failed
-video have `outcome.status` "failed" and no details.
+A run appends, so of a key the youngest line counts (`outcome.at`, seconds since 1970; without it the last); a line that a killed
+run left unfinished is passed over. Lines of a failed video have `outcome.status` "failed" and no details.
 """
 
 from __future__ import annotations
@@ -33,15 +33,17 @@ def read_detail(folder: str | Path, metric: MetricName) -> dict[str, dict[str, A
     Raises:
         ScoresError: a line other than the last is no JSON object with a key.
     """
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, dict[str, Any] | None] = {}
+    ages: dict[str, float] = {}
     for path in detail_files(Path(folder), metric):
         for entry in _lines(path):
-            outcome = entry.get("outcome")
-            if isinstance(outcome, dict) and outcome.get("status") not in (None, "done"):
-                found.pop(entry["key"], None)
-            else:
-                found[entry["key"]] = entry
-    return found
+            key, outcome = entry["key"], entry.get("outcome")
+            status, at = (outcome.get("status"), outcome.get("at")) if isinstance(outcome, dict) else (None, None)
+            age = float(at) if isinstance(at, int | float) else 0.0
+            if age >= ages.get(key, 0.0):
+                ages[key] = age
+                found[key] = entry if status in (None, "done") else None
+    return {key: entry for key, entry in found.items() if entry is not None}
 
 
 def write_detail(folder: str | Path, metric: MetricName, details: Iterable[Mapping[str, Any]]) -> Path:

@@ -227,6 +227,7 @@ def add_model(
     link: str | None = None,
     venue: str = "Open-Source",
     evaluated_by: str = "",
+    allow_partial: bool = False,
 ) -> Board:
     """Return the board with a model at its end.
 
@@ -237,9 +238,10 @@ def add_model(
         link: a web address of it.
         venue: `Open-Source`, `Closed-Source` or where it was published.
         evaluated_by: who ran the metrics.
+        allow_partial: add it even where a metric is missing, or prompts have no score of a metric that is for all of them.
 
     Raises:
-        BoardError: the table is of another mode, version or domain than the board, or the name is taken.
+        BoardError: the table is of another mode, version or domain than the board, is partial, or the name is taken.
         ValueError: the name or the link cannot stand in the board.
     """
     if table.mode != "published":
@@ -249,6 +251,16 @@ def add_model(
         raise BoardError(
             f"{board.source} is of {kind}, version {board.version}; the scores are of the {table.domain} domain, version "
             f"{table.version}: choose others"
+        )
+    partial = [
+        f"{line.column} has {line.coverage.num_counted} of {table.num_prompts}"
+        for line in table.lines
+        if line.share is None or (line.coverage.num_expected == table.num_prompts and line.coverage.missing)
+    ]
+    if partial and not allow_partial:
+        raise BoardError(
+            f"{name}: the other rows are of all {table.num_prompts} prompts, but {', '.join(partial)}: score the other videos, "
+            "or allow it (--allow-missing)"
         )
     if not name.strip() or any(sign in name for sign in "[]\r\n"):
         raise ValueError(f"expected a name without brackets and line breaks, got {name!r}")
