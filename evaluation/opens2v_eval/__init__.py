@@ -26,64 +26,17 @@ if TYPE_CHECKING:
     from opens2v_eval.videos import VideoCheck, check_videos
 
 _MODULES = {
-    "agree": (
-        "Agreement",
-        "Ratings",
-        "agree_with",
-        "read_ratings",
-    ),
-    "bootstrap": (
-        "Bootstrap",
-        "Interval",
-    ),
-    "compare": (
-        "Difference",
-        "compare_models",
-    ),
-    "details": (
-        "read_detail",
-        "write_detail",
-    ),
-    "leaderboard": (
-        "Board",
-        "RowCheck",
-        "add_model",
-        "check_board",
-        "read_board",
-        "write_board",
-    ),
-    "prompts": (
-        "Prompt",
-        "Prompts",
-        "category",
-        "domain_keys",
-        "load_prompts",
-    ),
+    "agree": ("Agreement", "Ratings", "agree_with", "read_ratings"),
+    "bootstrap": ("Bootstrap", "Interval"),
+    "compare": ("Difference", "compare_models"),
+    "details": ("read_detail", "write_detail"),
+    "leaderboard": ("Board", "RowCheck", "add_model", "check_board", "read_board", "write_board"),
+    "prompts": ("Prompt", "Prompts", "category", "domain_keys", "load_prompts"),
     "scales": ("METRICS",),
-    "scorefiles": (
-        "Note",
-        "Scores",
-        "merge_scores",
-        "read_scores",
-        "write_scores",
-    ),
-    "side_by_side": (
-        "Model",
-        "board_data",
-    ),
-    "totals": (
-        "CategoryRow",
-        "MetricLine",
-        "PromptRow",
-        "ScoreTable",
-        "by_category",
-        "by_prompt",
-        "score_table",
-    ),
-    "videos": (
-        "VideoCheck",
-        "check_videos",
-    ),
+    "scorefiles": ("Note", "Scores", "merge_scores", "read_scores", "write_scores"),
+    "side_by_side": ("Model", "board_data"),
+    "totals": ("CategoryRow", "MetricLine", "PromptRow", "ScoreTable", "by_category", "by_prompt", "score_table"),
+    "videos": ("VideoCheck", "check_videos"),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 
