@@ -6,7 +6,6 @@ and verdicts never wait for pictures.
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import mimetypes
 import re
@@ -28,7 +27,10 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
+    from opens2v_explorer.media.reader import MediaReader
     from opens2v_explorer.runtime import Explorer
+
+    _Make = Callable[[list[int], Mapping[str, str]], bytes]
 
 NUM_THREADS = 12
 """Requests worked on at a time. Decoding has a limit of its own; reading from a server gains from more than there are cores."""
@@ -40,29 +42,35 @@ _NUMBER = re.compile(r"[0-9]{1,9}")
 
 def routes(explorer: Explorer) -> list[Route]:
     """Return the routes of an explorer's media and static files, and one that says that nothing else is there."""
-    media = explorer.media
     answers = _Answers(explorer)
-    picture = answers.picture
-    width, maybe = functools.partial(_width, default=320), functools.partial(_width, default=None)
     static = static_files()
 
     async def static_file(request: Request) -> Response:
         found = static.get(request.path_params["name"])
         return _nothing() if found is None else _static(request, *found)
 
+    made = _pictures(explorer.media)
     return [
-        Route(f"{PREFIX}/clip/{{clip_id}}/poster.webp", picture(lambda n, q: media.poster(n[0], width(q)))),
-        Route(f"{PREFIX}/clip/{{clip_id}}/frame.webp", picture(lambda n, _: media.frame(n[0]))),
+        *(Route(f"{PREFIX}/{path}", answers.picture(make)) for path, make in made.items()),
         Route(f"{PREFIX}/clip/{{clip_id}}/video.mp4", answers.video),
-        Route(
-            f"{PREFIX}/subject/{{clip_id}}/{{object_id}}/cutout.webp",
-            picture(lambda n, q: media.cutout(*n, maybe(q), along="box" if q.get("along") == "box" else "mask")),
-        ),
-        Route(f"{PREFIX}/view/{{clip_id}}/{{nth}}/image.webp", picture(lambda n, q: media.view(*n, maybe(q)))),
-        Route(f"{PREFIX}/view/{{clip_id}}/{{nth}}/source.webp", picture(lambda n, q: media.view_source(*n, maybe(q)))),
-        Route(f"{PREFIX}/background/{{clip_id}}/{{nth}}.webp", picture(lambda n, q: media.background(*n, maybe(q)))),
         Route(f"{PREFIX}/static/{{name}}", static_file),
     ]
+
+
+def _pictures(media: MediaReader) -> dict[str, _Make]:
+    """Return, by address, what makes each kind of picture of the address's numbers and parameters."""
+
+    def cutout(n: list[int], q: Mapping[str, str]) -> bytes:
+        return media.cutout(n[0], n[1], _width(q), along="box" if q.get("along") == "box" else "mask")
+
+    return {
+        "clip/{clip_id}/poster.webp": lambda n, q: media.poster(n[0], _width(q) or 320),
+        "clip/{clip_id}/frame.webp": lambda n, _: media.frame(n[0]),
+        "subject/{clip_id}/{object_id}/cutout.webp": cutout,
+        "view/{clip_id}/{nth}/image.webp": lambda n, q: media.view(n[0], n[1], _width(q)),
+        "view/{clip_id}/{nth}/source.webp": lambda n, q: media.view_source(n[0], n[1], _width(q)),
+        "background/{clip_id}/{nth}.webp": lambda n, q: media.background(n[0], n[1], _width(q)),
+    }
 
 
 def nothing_else() -> Route:
@@ -92,12 +100,8 @@ class _Answers:
         self.explorer = explorer
         self._limiter: anyio.CapacityLimiter | None = None
 
-    def picture(self, make: Callable[[list[int], Mapping[str, str]], bytes]) -> Callable[[Request], Any]:
-        """Return the endpoint of one kind of picture.
-
-        Args:
-            make: gives the picture of the address's numbers and parameters.
-        """
+    def picture(self, make: _Make) -> Callable[[Request], Any]:
+        """Return the endpoint of one kind of picture."""
 
         async def answer(request: Request) -> Response:
             try:
@@ -198,10 +202,10 @@ def _numbers(request: Request) -> list[int]:
     return [int(text) for text in texts]
 
 
-def _width(parameters: Mapping[str, str], *, default: int | None) -> int | None:
+def _width(parameters: Mapping[str, str]) -> int | None:
     text = parameters.get("w")
     if text is None:
-        return default
+        return None
     if not _NUMBER.fullmatch(text):
         raise StateError(state("bad-id", f"w is a number of pixels, not {text[:40]!r}."))
     return next((width for width in WIDTHS if width >= int(text)), WIDTHS[-1])

@@ -56,8 +56,7 @@ class OnlyOnce(Generic[Key, Value]):
         """Return what `make` gives."""
         with self._lock:
             running = self._running.get(key)
-            if running is None:
-                own = self._running[key] = Future()
+            own = self._running.setdefault(key, Future())
         if running is not None:
             return running.result()
         try:
