@@ -7,10 +7,14 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 from opens2v_data.errors import MissingExtraError, PromptsError, RemoteError
 from opens2v_eval.prompts import Prompts, file_name, read_prompts
 from opens2v_eval.scales import Domain
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
 
 _ADDRESS = re.compile(r"hf://datasets/(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>[^/]+))?/?")
 _NUM_FETCHERS = 8
@@ -34,8 +38,9 @@ def fetch_prompts(address: str, *, domain: Domain, check: bool = True) -> Prompt
         from huggingface_hub import HfApi
     except ImportError as error:
         raise MissingExtraError(package="huggingface_hub", extra="eval", needed_for="prompts from the Hub") from error
+    api = HfApi()
     with _told(address):
-        info = HfApi().dataset_info(repo, revision=revision)
+        info = api.dataset_info(repo, revision=revision)
     commit = info.sha or revision
     files = {file.rfilename for file in info.siblings or ()}
     name = file_name(domain)
@@ -45,20 +50,18 @@ def fetch_prompts(address: str, *, domain: Domain, check: bool = True) -> Prompt
             f"{address}: expected one file {name}, found {', '.join(found) or f'none among {len(files)} files'} at {commit[:12]}"
         )
     with _told(address):
-        path = _fetch(repo, commit, found[0])
+        path = _fetch(api, repo, commit, found[0])
     # Image names are relative to the repository; the cache keeps its paths.
     root = path.parents[len(PurePosixPath(found[0]).parts) - 1]
     prompts = read_prompts(path, domain=domain, root=root, source=f"hf://datasets/{repo}@{commit}", check=check)
     wanted = dict.fromkeys(name for prompt in prompts for name in prompt.image_names if name in files)
     with _told(address), ThreadPoolExecutor(_NUM_FETCHERS) as pool:
-        list(pool.map(lambda name: _fetch(repo, commit, name), wanted))
+        list(pool.map(lambda name: _fetch(api, repo, commit, name), wanted))
     return prompts
 
 
-def _fetch(repo: str, commit: str, name: str) -> Path:
-    from huggingface_hub import hf_hub_download
-
-    return Path(hf_hub_download(repo, name, repo_type="dataset", revision=commit))
+def _fetch(api: HfApi, repo: str, commit: str, name: str) -> Path:
+    return Path(api.hf_hub_download(repo, name, repo_type="dataset", revision=commit))
 
 
 @contextmanager
