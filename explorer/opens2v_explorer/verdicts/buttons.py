@@ -1,0 +1,84 @@
+"""Same identity, not, or unsure: buttons with keys for pages of pairs and views. Their verdicts need no run of the script."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal
+
+from streamlit.components.v2 import component
+
+from opens2v_explorer.runtime import current
+from opens2v_explorer.stage import static_text
+from opens2v_explorer.state import param
+
+if TYPE_CHECKING:
+    from opens2v_explorer.runtime import Explorer
+
+POST_URL = "/explorer/verdicts"
+
+
+def reviewer() -> str:
+    """Return whose verdicts are given: the URL's `who`, else the one the explorer was started for."""
+    return param("who").strip() or current().reviewer
+
+
+def outbox_data(explorer: Explorer) -> dict[str, Any]:
+    """Return what `static/outbox.js` is told: where verdicts go, and of which log they are."""
+    return {
+        "log": explorer.verdicts.log_id,
+        "url": POST_URL,
+        "token": explorer.token,
+        "writable": explorer.verdicts.is_writable,
+        "why": explorer.verdicts.why_read_only or "",
+    }
+
+
+def identity_buttons(
+    kind: Literal["pair", "view"],
+    target: str,
+    *,
+    key: str,
+    label: str = "Same identity?",
+    hotkeys: bool = True,
+    filter_hash: str = "",
+    on_judged: Callable[[], None] | None = None,
+) -> None:
+    """Ask whether two pictures show the same identity. S is same, N not, U unsure; the same once more takes it back.
+
+    Args:
+        kind, target: what is judged, see `targets`.
+        key: of the element, unique on the page.
+        label: the question.
+        hotkeys: whether S, N and U mean these buttons wherever the focus is: of one group on the page only.
+        filter_hash: of the filters that led here.
+        on_judged: called in the run of the script that follows a verdict; None: no run follows. The verdict is logged either way.
+    """
+    explorer, who = current(), reviewer()
+    mine = explorer.verdicts.current(kind, who, 1, targets=[target])
+    data = {
+        **outbox_data(explorer),
+        "target": target,
+        "label": label,
+        "hotkeys": hotkeys,
+        "triggers": on_judged is not None,
+        "event": {
+            "who": who,
+            "kind": kind,
+            "round": 1,
+            "filter_hash": filter_hash,
+            "catalog_digest": explorer.catalog.fingerprint,
+        },
+        "mine": {"event_id": mine[-1].event_id, "verdict": mine[-1].verdict} if mine else None,
+    }
+    _component()(data=data, key=key, on_judged_change=on_judged or (lambda: None))
+
+
+@cache
+def _component() -> Any:
+    return component(
+        "opens2v_judge",
+        html=static_text("judge.html"),
+        css=static_text("judge.css"),
+        js=static_text("outbox.js") + static_text("judge.js"),
+    )
