@@ -535,6 +535,8 @@ def test_rows_of_a_page_are_read_together(
     )
     media = MediaReader(explorer_catalog)
     media.prime([3, 1, 2, 10_000, -1])
+    while not reads:
+        pass
     assert [media.clip(clip_id).clip_id for clip_id in (1, 2, 3)] == [1, 2, 3]
     assert reads == [[3, 1, 2]]
 

@@ -5,6 +5,7 @@ Nothing here takes a path: ids name rows, and rows name bytes. What cannot be sh
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import threading
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from opens2v_data.errors import Opens2vError
 from opens2v_data.triples import Clip, Subject, Triple, View
 from opens2v_explorer.media import pictures
 from opens2v_explorer.media.clipfacts import ClipFacts
@@ -60,8 +62,14 @@ class MediaReader:
     # -- rows --------------------------------------------------------------------------------------------------------
 
     def prime(self, clip_ids: Iterable[int]) -> None:
-        """Read the rows of clips whose posters are about to be asked for: together is much less work than one by one."""
-        self._clips.get_many(clip_id for clip_id in map(int, clip_ids) if 0 <= clip_id < self._num_clips)
+        """Read the rows of clips whose posters are about to be asked for, in a thread: 60 at once cost what 4 single ones do."""
+        wanted = [clip_id for clip_id in map(int, clip_ids) if 0 <= clip_id < self._num_clips]
+
+        def read() -> None:
+            with contextlib.suppress(Opens2vError):  # whoever asks for a poster is told
+                self._clips.get_many(wanted)
+
+        threading.Thread(target=read, name="opens2v-prime", daemon=True).start()
 
     def clip(self, clip_id: int) -> Clip:
         """Return a clip.

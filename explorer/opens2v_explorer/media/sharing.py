@@ -85,7 +85,8 @@ class Batches(Generic[Key, Value]):
     def __init__(self, read: Callable[[list[Key]], Mapping[Key, Value]], *, keep: int) -> None:
         self._read = read
         self._kept: Kept[Key, Value] = Kept(keep)
-        self._waiting: dict[Key, Future[Value]] = {}
+        self._asked: dict[Key, Future[Value]] = {}
+        self._waiting: list[Key] = []
         self._lock = threading.Lock()
         self._reading = threading.Lock()
 
@@ -96,30 +97,46 @@ class Batches(Generic[Key, Value]):
     def get_many(self, keys: Iterable[Key]) -> list[Value]:
         """Return the values of some keys, in their order."""
         keys = list(keys)
-        found = {key: self._kept.get(key) for key in keys}
-        wanted: dict[Key, Future[Value]] = {}
+        found: dict[Key, Value] = {}
+        asked: dict[Key, Future[Value]] = {}
+        is_new = False
         with self._lock:
-            for key, value in found.items():
-                if value is None:
-                    wanted[key] = self._waiting.setdefault(key, Future())
-        if wanted:
+            for key in dict.fromkeys(keys):
+                value = self._kept.get(key)
+                if value is not None:
+                    found[key] = value
+                    continue
+                if key not in self._asked:
+                    is_new = True
+                    self._asked[key] = Future()
+                    self._waiting.append(key)
+                asked[key] = self._asked[key]
+        if is_new:
             with self._reading:
                 self._read_waiting()
-        return [value if (value := found[key]) is not None else wanted[key].result() for key in keys]
+        found |= {key: future.result() for key, future in asked.items()}
+        return [found[key] for key in keys]
 
     def _read_waiting(self) -> None:
-        """Answer all that wait; whoever comes while this runs finds its keys answered, or answers them next."""
+        """Answer all that wait; whoever comes while this runs is answered next."""
         with self._lock:
-            waiting, self._waiting = self._waiting, {}
+            waiting, self._waiting = self._waiting, []
         if not waiting:
             return
+        error: BaseException | None = None
+        values: list[tuple[Key, Value]] = []
         try:
-            found = self._read(list(waiting))
-            values = [(key, found[key]) for key in waiting]
-        except BaseException as error:  # noqa: BLE001 (it is raised where the keys were asked for)
-            for future in waiting.values():
+            read = self._read(waiting)
+            values = [(key, read[key]) for key in waiting]
+        except BaseException as raised:  # noqa: BLE001 (it is raised where the keys were asked for)
+            error = raised
+        with self._lock:
+            for key, value in values:
+                self._kept.put(key, value)
+            futures = [self._asked.pop(key) for key in waiting]
+        if error is not None:
+            for future in futures:
                 future.set_exception(error)
-            return
-        for key, value in values:
-            self._kept.put(key, value)
-            waiting[key].set_result(value)
+        else:
+            for future, (_, value) in zip(futures, values, strict=True):
+                future.set_result(value)
