@@ -9,6 +9,7 @@ from typing import Any
 from opens2v_explorer import markup
 from opens2v_explorer.filters import Filters
 from opens2v_explorer.media import urls
+from opens2v_explorer.runtime import current
 from opens2v_explorer.state import link_to
 
 COLUMNS = (
@@ -38,6 +39,7 @@ def gallery(rows: Sequence[Mapping[str, Any]], *, filters: Filters | None = None
         filters: that the links carry; by default those of the URL.
         page: that the links lead to.
     """
+    current().media.prime(row["clip_id"] for row in rows)
     items = "".join(f"<li>{_card(row, clip_link(row, filters=filters, page=page))}</li>" for row in rows)
     return f'<ul class="o-gallery" aria-label="Clips" data-testid="gallery">{items}</ul>'
 
