@@ -13,7 +13,6 @@ import sys
 import threading
 import webbrowser
 from collections.abc import Callable, Iterable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -80,9 +79,10 @@ def make_app(
     """
     from opens2v_explorer.media.routes import nothing_else
     from opens2v_explorer.media.routes import routes as media_routes
+    from opens2v_explorer.verdicts.routes import routes as verdict_routes
 
     use(explorer)
-    routes = [*media_routes(explorer), *_verdict_routes(explorer), nothing_else()]
+    routes = [*media_routes(explorer), *verdict_routes(explorer), nothing_else()]
     hosts = hosts or Hosts()
     if not pages:
         return Starlette(routes=routes, middleware=[Middleware(Guard, hosts=hosts, token=explorer.token)])
@@ -94,14 +94,6 @@ def make_app(
 
     config.get_config_options(force_reparse=True, options_from_flags=streamlit_options(host=host, port=port))
     return streamlit.App(SCRIPT, routes=routes, middleware=middleware)
-
-
-def _verdict_routes(explorer: Explorer) -> list[Any]:
-    if find_spec("opens2v_explorer.verdicts.routes") is None:
-        return []
-    from opens2v_explorer.verdicts.routes import routes
-
-    return routes(explorer)
 
 
 def make_explorer(
