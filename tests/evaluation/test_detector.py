@@ -13,7 +13,7 @@ from transformers import Owlv2ForObjectDetection
 from transformers.models.owlv2.image_processing_pil_owlv2 import Owlv2ImageProcessorPil
 
 from evaluation.tinygme import picture
-from evaluation.tinyowl import write_tiny_owl
+from evaluation.tinyowlv2 import write_tiny_owlv2
 from opens2v_data.errors import MetricError
 from opens2v_eval.models.detector import Boxes, Owlv2Detector, load_detector, nms, select_boxes
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_owl(tmp_path_factory.mktemp("owl"))
+    return write_tiny_owlv2(tmp_path_factory.mktemp("owl"))
 
 
 def area(box: list[float]) -> float:

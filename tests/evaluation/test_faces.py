@@ -73,7 +73,9 @@ def plain_faces(picture: np.ndarray) -> list[tuple[float, list[float], list[list
                     reach = answer["box"][4 * anchor : 4 * anchor + 4] * stride
                     points = answer["point"][10 * anchor : 10 * anchor + 10].reshape(5, 2) * stride
                     box = [x - reach[0], y - reach[1], x + reach[2], y + reach[3]]
-                    found.append((float(score), [v / scale for v in box], ((points + [x, y]) / scale).tolist()))
+                    found.append(
+                        (float(score), [v / scale for v in box], ((points + np.array([x, y])) / scale).tolist())
+                    )
     found.sort(key=lambda face: -face[0])
     kept: list[Any] = []
     for face in found:

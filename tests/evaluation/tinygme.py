@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import torch
 from PIL import Image
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
@@ -77,7 +79,7 @@ def plain_patches(image: Image.Image, *, least: int, most: int) -> tuple[torch.T
     for low, high in ((4, 16384), (least, most)):
         height, width = smart_resize(image.height, image.width, 28, low * 784, high * 784)
         image = image.convert("RGB").resize((width, height), Image.Resampling.BICUBIC)
-    pixels = torch.tensor(list(image.tobytes()), dtype=torch.float32).view(height, width, 3) / 255
+    pixels = torch.from_numpy(np.array(image)).float() / 255
     pixels = ((pixels - torch.tensor(MEAN)) / torch.tensor(STD)).permute(2, 0, 1)
     patches = []
     for row in range(0, height, 28):
@@ -110,8 +112,7 @@ def plain_embedding(
         most: tokens of a picture, at most.
         positions: `plain`, or `grid` for what `Qwen2VLModel.forward` makes of the picture's grid by itself.
     """
-    model: Any = Qwen2VLForConditionalGeneration.from_pretrained(folder).eval().model
-    tokenizer = Qwen2Tokenizer.from_pretrained(folder)
+    model, tokenizer = _loaded(folder)
     patches, grid, holes = None, None, ""
     if image is not None:
         patches, grid = plain_patches(image, least=least, most=most)
@@ -136,6 +137,12 @@ def plain_embedding(
                 inputs_embeds=embeds, position_ids=torch.stack([count[None]] * 3)
             ).last_hidden_state
     return hidden[0, -1] / hidden[0, -1].norm()
+
+
+@cache
+def _loaded(folder: Path) -> tuple[Any, Any]:
+    model = Qwen2VLForConditionalGeneration.from_pretrained(folder).eval()
+    return model.model, Qwen2Tokenizer.from_pretrained(folder)
 
 
 def picture(width: int, height: int, *, seed: int = 0) -> Image.Image:
