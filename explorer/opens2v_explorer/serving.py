@@ -14,7 +14,7 @@ import threading
 import webbrowser
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from opens2v_data.errors import MissingExtraError, Opens2vError
 from opens2v_explorer.runtime import Explorer, default_reviewer, use
@@ -262,10 +262,25 @@ def run(app: ASGIApp, listening: socket.socket, on_ready: Callable[[], None]) ->
         return  # uvicorn raises what ended it again
 
 
+def leave(code: int = 0) -> NoReturn:
+    """End this process now, after `serve`, as Ctrl-C is meant.
+
+    Threads may be in the middle of a question to DuckDB or of a read from a server. Python would wait for some of them, and
+    stop the others inside C++, which aborts (SIGABRT, seen while a catalog of 5 M clips was being loaded).
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
 def _warm(catalog: OpenS2V, warn: Callable[[str], None]) -> None:
     """Load, while the first page is on its way, what it and the next ones need."""
+    from opens2v_explorer.answers import prepare
+
     try:
+        catalog.query.build_categories()
         catalog.warm()
+        prepare()
     except Opens2vError as error:
         warn(f"warning: {error}")
     except Exception as error:  # noqa: BLE001 (in a thread of its own nobody else says it)

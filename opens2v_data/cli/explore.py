@@ -90,7 +90,7 @@ def run(arguments: argparse.Namespace) -> int:
         on_ready=lambda address: note(f"{dataset.catalog.uri} is at {address} (Ctrl-C ends it)"),
         on_warning=note,
     )
-    return 0
+    serving.leave(0)
 
 
 def _port(text: str) -> int:

@@ -19,6 +19,16 @@ if TYPE_CHECKING:
 pytest.importorskip("streamlit", reason="the explorer needs the extra `explorer`")
 
 
+@pytest.fixture(autouse=True)
+def no_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command ends its process, which here is the tests'."""
+
+    def leave(code: int) -> None:
+        raise SystemExit(code)
+
+    monkeypatch.setattr("opens2v_explorer.serving.leave", leave)
+
+
 @pytest.fixture
 def served(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """What would have been served; nothing listens."""
