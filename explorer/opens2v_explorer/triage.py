@@ -79,7 +79,12 @@ def triage_data(
     items, after = queue.page(explorer)
     log = outbox_data(explorer)
     meaning = f"{queue.query}|{log['log']}|{explorer.version}|{'|'.join(reasons)}|{keys}"
-    end = state("queue-done") if queue.round == 1 else state("queue-done", _NO_SECOND)
+    if queue.round == 2:
+        end = state("queue-done", _NO_SECOND)
+    elif items or len(queue.filtered(explorer).page(n=1, columns=["clip_id"])):
+        end = state("queue-done")
+    else:
+        end = state("no-results")
     links = [{"label": "Review", "href": link_to("review")}]
     if queue.round == 1:
         links.append({"label": "Second pass", "href": link_here(queue.filters, round=2, which=None)})

@@ -349,19 +349,21 @@ class Triage {
 
   showEnd() {
     const end = this.find("end");
-    const isMore = this.isFetching || this.after;
-    const failed = this.fetchFailures ? "The explorer does not answer; it is asked again in a moment." : "The next clips are on their way.";
-    const told = isMore ? { title: "More clips follow", detail: failed } : this.data.end;
-    end.dataset.state = isMore ? "loading" : told.state;
-    end.replaceChildren(
-      Object.assign(document.createElement("h2"), { textContent: told.title }),
-      ...[told.detail, told.advice].filter(Boolean).map((text) => Object.assign(document.createElement("p"), { textContent: text })),
-      ...(isMore ? [] : this.data.links).map(({ label, href }) => {
-        const link = Object.assign(document.createElement("a"), { href, textContent: label });
-        link.dataset.soft = "1";
-        return link;
-      }),
-    );
+    const skipped = this.items.findIndex((item) => !item.mine);
+    if (this.isFetching || this.after) {
+      const failed = "The explorer does not answer; it is asked again in a moment.";
+      fillEnd(end, { state: "loading", title: "More clips follow", detail: this.fetchFailures ? failed : "They are on their way." });
+    } else if (skipped >= 0) {
+      const count = this.items.filter((item) => !item.mine).length;
+      const detail = `${count} clip${count === 1 ? " was" : "s were"} skipped and not judged.`;
+      fillEnd(end, { state: "skipped", title: "End of the queue", detail }, this.data.links);
+      const back = element("button", { type: "button", textContent: "Go to the first of them" });
+      back.dataset.testid = "triage-skipped";
+      back.addEventListener("click", () => this.move(skipped - this.at), { signal: this.ended.signal });
+      end.append(back);
+    } else {
+      fillEnd(end, this.data.end, this.data.links);
+    }
   }
 
   say(text) {

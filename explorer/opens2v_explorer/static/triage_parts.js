@@ -1,4 +1,4 @@
-// The buttons of the triage page and the list of its keys. Every button has a key, and shows it.
+// The buttons of the triage page, the list of its keys, and what stands in the place of a clip. Every button has a key.
 
 function buildControls(triage) {
   const { verdicts, reasons } = triage.data;
@@ -59,6 +59,15 @@ function keyList(verdicts) {
     list.append(term, element("dd", { textContent: text }));
   }
   return list;
+}
+
+// Say why no clip is shown, and where to go.
+function fillEnd(end, { state, title, detail, advice }, links = []) {
+  end.dataset.state = state;
+  const texts = [detail, advice].filter(Boolean).map((text) => element("p", { textContent: text }));
+  const made = links.map(({ label, href }) => element("a", { href, textContent: label }));
+  for (const link of made) link.dataset.soft = "1";
+  end.replaceChildren(element("h2", { textContent: title }), ...texts, ...made);
 }
 
 function element(name, properties = {}) {

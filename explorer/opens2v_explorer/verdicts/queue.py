@@ -61,17 +61,27 @@ class Queue:
             QueryError: a filter that the catalog cannot answer.
         """
         catalog, store = explorer.catalog, explorer.verdicts
-        # A filter by verdict would give away what others said.
-        filters = self.filters if self.round == 1 else replace(self.filters, verdict="")
-        s = filters.slice(catalog, explorer.start_slice, find_judged=lambda verdict: judged_clips(explorer, verdict))
+        s = self.filtered(explorer)
         if self.round == 2:
             theirs = store.judged("clip", not_who=self.who, round=1)
             s = s & catalog.all.with_ids(known_clip_ids(catalog.query, clip_keys("clip", theirs)))
             s = s - self._judged(explorer, None if self.which == "todo" else 1)
         # Who filters by a verdict wants to see what was judged.
-        elif self.which == "todo" and filters.verdict in ("", "unjudged"):
+        elif self.which == "todo" and self.filters.verdict in ("", "unjudged"):
             s = s - self._judged(explorer, 1)
         return s
+
+    def filtered(self, explorer: Explorer) -> Slice:
+        """Return the clips of the filter, whoever judged them.
+
+        Raises:
+            QueryError: a filter that the catalog cannot answer.
+        """
+        # A filter by verdict would give away what others said.
+        filters = self.filters if self.round == 1 else replace(self.filters, verdict="")
+        return filters.slice(
+            explorer.catalog, explorer.start_slice, find_judged=lambda verdict: judged_clips(explorer, verdict)
+        )
 
     @property
     def query(self) -> str:

@@ -3,6 +3,7 @@
     POST /explorer/verdicts                    a JSON list of events; answers for each of them new, already or refused
     GET  /explorer/verdicts/current            what one reviewer said: who, kind, round, target (each may be left out but who)
     GET  /explorer/verdicts/queue              clips to judge: parameters of the filter, and who, round, which, after; or count=1
+    GET  /explorer/verdicts/export/{name}      slice, keys or events as a file: kind, verdict, by, who
     GET  /explorer/verdicts/times/{clip_id}    where the clip's cut begins and ends in its video
 
 Host, Origin and token are checked by `security.Guard` before.
@@ -15,14 +16,16 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from starlette.concurrency import run_in_threadpool
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
 from opens2v_data.errors import QueryError, VerdictLogError
 from opens2v_explorer.filters import Filters
 from opens2v_explorer.states import State, StateError, state
+from opens2v_explorer.verdicts.events import VERDICTS
+from opens2v_explorer.verdicts.exporting import By, chosen_targets, clip_keys, event_lines, key_lines, slice_bytes
 from opens2v_explorer.verdicts.queue import Queue
-from opens2v_explorer.verdicts.targets import KINDS
+from opens2v_explorer.verdicts.targets import KINDS, Kind
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -90,10 +93,23 @@ def routes(explorer: Explorer) -> list[BaseRoute]:
         except StateError as error:
             return _told(error.state)
 
+    def export(request: Request) -> Response:
+        params = request.query_params
+        try:
+            kind, verdict, by = params.get("kind", "clip"), params.get("verdict"), params.get("by", "all")
+            if kind not in KINDS or by not in ("all", "any") or verdict not in (None, *VERDICTS[kind]):
+                raise _Refused(400, "expected kind, one of its verdicts, and by=all or by=any")
+            return _export(explorer, request.path_params["name"], kind, verdict, by, params.get("who"))
+        except _Refused as refused:
+            return _answer({"error": refused.reason}, status=refused.status)
+        except VerdictLogError as error:
+            return _told(state("log-unwritable", str(error)))
+
     return [
         Route(PREFIX, post, methods=["POST"]),
         Route(f"{PREFIX}/current", current, methods=["GET"]),
         Route(f"{PREFIX}/queue", queue, methods=["GET"]),
+        Route(PREFIX + "/export/{name}", export, methods=["GET"]),
         Route(PREFIX + "/times/{clip_id:int}", times, methods=["GET"]),
     ]
 
@@ -155,6 +171,27 @@ def _add(explorer: Explorer, events: list[Any]) -> list[dict[str, Any]]:
         }
         for index, (given, status) in enumerate(zip(events, added.statuses, strict=True))
     ]
+
+
+def _export(explorer: Explorer, name: str, kind: Kind, verdict: str | None, by: By, who: str | None) -> Response:
+    store = explorer.verdicts
+    stem = "-".join((kind, verdict or "judged", by))
+    if name == "events":
+        return _file(StreamingResponse(event_lines(store), media_type="application/x-ndjson"), "verdicts.jsonl")
+    if name not in ("slice", "keys"):
+        raise _Refused(404, f"expected slice, keys or events, got {name[:20]!r}")
+    keys = clip_keys(kind, chosen_targets(store, kind, verdict, by=by, who=who))
+    if name == "keys":
+        return _file(PlainTextResponse(key_lines(keys)), f"{stem}.txt")
+    data = slice_bytes(explorer.catalog, keys)
+    return _file(Response(data, media_type="application/vnd.apache.parquet"), f"{stem}.slice.parquet")
+
+
+def _file(response: Response, name: str) -> Response:
+    # The name is made of words of ours alone.
+    response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
+    response.headers["Cache-Control"] = "no-store"
+    return response
 
 
 def _round(text: str | None) -> int | None:
