@@ -37,6 +37,7 @@ from opens2v_data.cli import (
     sql,
     stream,
     use,
+    verdicts,
     verify,
 )
 from opens2v_data.cli.output import note
@@ -60,6 +61,7 @@ COMMANDS = (
     fetch,
     contact_sheet,
     explore,
+    verdicts,
     eval,
     bench_loader,
     card,

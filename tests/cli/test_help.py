@@ -39,6 +39,7 @@ def test_the_commands_are_these() -> None:
         "fetch",
         "contact-sheet",
         "explore",
+        "verdicts",
         "eval",
         "bench-loader",
         "card",

@@ -36,19 +36,20 @@ def page() -> None:
         st.html(markup.state(state("no-verdicts", f"{store.path} has none."), html=_to_triage(explorer)))
         return
     found = review.summary_of(store, kind)
-    st.html(
-        f"<h2 class='o-section'>Progress</h2>{review.progress_html(tallies, kind)}{_to_triage(explorer) if kind == 'clip' else ''}"
-    )
-    st.html(f"<h2 class='o-section'>Agreement</h2>{review.agreement_html(found)}")
+    again = _to_triage(explorer) if kind == "clip" else ""
+    _section("Progress", review.progress_html(tallies, kind) + again)
+    _section("Agreement", review.agreement_html(found))
     if found.disputed:
-        st.html(f"<h2 class='o-section'>Disagreements</h2>{review.disputed_html(found)}")
+        _section("Disagreements", review.disputed_html(found))
     elif found.alpha.num_targets:
-        st.html(
-            "<h2 class='o-section'>Disagreements</h2><p class='o-status'>None: all who judged a target say the same of it.</p>"
-        )
+        _section("Disagreements", "<p class='o-status'>None: all who judged a target say the same of it.</p>")
     _undo(explorer, kind)
-    st.html(f"<h2 class='o-section'>Files</h2>{review.exports_html(found)}")
+    _section("Files", review.exports_html(found))
     st.code(review.USE.format(root=explorer.catalog.catalog.uri), language="python")
+
+
+def _section(title: str, html: str) -> None:
+    st.html(f"<h2 class='o-section'>{title}</h2>{html}")
 
 
 def _kind() -> Kind:
