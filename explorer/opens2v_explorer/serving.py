@@ -6,7 +6,10 @@ What a settings file of Streamlit's says is overruled where it would open a door
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import hashlib
+import logging
 import os
 import socket
 import sys
@@ -28,6 +31,8 @@ except ImportError as error:
     raise MissingExtraError(package="streamlit", extra="explorer", needed_for="the explorer") from error
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from starlette.types import ASGIApp
 
     from opens2v_data.dataset import OpenS2V
@@ -57,12 +62,22 @@ def streamlit_options(*, host: str, port: int) -> dict[str, Any]:
         "server.maxUploadSize": 1,  # no page takes a file
         "server.showEmailPrompt": False,
         "client.toolbarMode": "minimal",
+        "client.showErrorDetails": "full" if is_loopback(host) else "type",
         "client.showErrorLinks": False,  # they lead to search engines
         "client.allowedOrigins": [],  # of Streamlit's own cloud
         "client.showSidebarNavigation": True,
         "runner.magicEnabled": False,
         "logger.level": "error",
         "global.developmentMode": False,
+        # Those of `static/theme.css`; the system says which of the two.
+        "theme.light.primaryColor": "#0a5bb5",
+        "theme.light.backgroundColor": "#ffffff",
+        "theme.light.secondaryBackgroundColor": "#f4f5f7",
+        "theme.light.textColor": "#1b1f24",
+        "theme.dark.primaryColor": "#78b7ff",
+        "theme.dark.backgroundColor": "#0e1117",
+        "theme.dark.secondaryBackgroundColor": "#1b1f27",
+        "theme.dark.textColor": "#f0f2f5",
     }
 
 
@@ -245,6 +260,11 @@ def run(app: ASGIApp, listening: socket.socket, on_ready: Callable[[], None]) ->
             if self.started:
                 on_ready()
 
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            # Answers that are cut off now are no errors.
+            logging.getLogger("uvicorn.error").disabled = True
+            super().handle_exit(sig, frame)
+
     settings = uvicorn.Config(
         app,
         log_level="error",
@@ -256,10 +276,11 @@ def run(app: ASGIApp, listening: socket.socket, on_ready: Callable[[], None]) ->
         timeout_graceful_shutdown=STOP_SECONDS,
         use_colors=False,
     )
-    try:
-        Server(settings).run(sockets=[listening])
-    except KeyboardInterrupt:
-        return  # uvicorn raises what ended it again
+    # Not `asyncio.run`, which in the end waits for threads of requests that nobody waits for any more.
+    factory = settings.get_loop_factory()
+    loop = asyncio.new_event_loop() if factory is None else factory()
+    with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises again what ended it
+        loop.run_until_complete(Server(settings).serve(sockets=[listening]))
 
 
 def leave(code: int = 0) -> NoReturn:
