@@ -87,8 +87,9 @@ def compare_models(
             pairs[metric] = _column(ours, keys), _column(theirs, keys)
     kinds = np.array([category(key) for key in keys])
     rows: list[Difference] = []
-    if pairs:
-        rows.append(_total(pairs, weighed, bootstrap))
+    total = _total(pairs, weighed, bootstrap)
+    if total is not None:
+        rows.append(total)
     for name in (ALL, *CATEGORIES):
         chosen = np.full(len(keys), True) if name == ALL else kinds == name
         for metric, (left, right) in pairs.items():
@@ -121,8 +122,10 @@ def _metric(column: str, name: str, left: np.ndarray, right: np.ndarray, bootstr
 
 def _total(
     pairs: dict[MetricName, tuple[np.ndarray, np.ndarray]], weighed: dict[MetricName, float], bootstrap: Bootstrap
-) -> Difference:
+) -> Difference | None:
     shared = {metric: np.isfinite(left) & np.isfinite(right) for metric, (left, right) in pairs.items()}
+    if not any(both.any() for both in shared.values()):
+        return None
     used = np.any(list(shared.values()), axis=0)
     has_left, has_right = (np.any([np.isfinite(sides[at]) for sides in pairs.values()], axis=0) for at in (0, 1))
     parts: list[tuple[float, Estimate]] = []
@@ -156,7 +159,7 @@ def _difference(
     only: tuple[int, int],
     means: tuple[float, float],
 ) -> Difference:
-    point = float(estimate(np.ones((1, num_prompts)))[0]) if num_prompts else math.nan
+    point = float(estimate(np.ones((1, num_prompts)))[0])
     found, p = None, None
     if num_prompts >= MIN_PROMPTS:
         drawn = estimate(bootstrap.weights(num_prompts))
