@@ -11,14 +11,17 @@ from PIL import Image
 
 from evaluation.videos import moving_pictures, write_video
 
-torch = pytest.importorskip("torch", reason="models are torch's")
-transformers = pytest.importorskip("transformers", reason="CLIP is transformers'")
+pytest.importorskip("torch", reason="models are torch's")
+pytest.importorskip("transformers", reason="CLIP is transformers'")
 
-from opens2v_data.errors import MetricError  # noqa: E402
-from opens2v_eval.frames import Video, linspace_indices  # noqa: E402
-from opens2v_eval.metrics.aesthetics import Aesthetics  # noqa: E402
-from opens2v_eval.models.clip_aesthetics import AestheticHead, ClipAesthetics, load_head  # noqa: E402
-from opens2v_eval.models.pixels import (  # noqa: E402
+import torch
+import transformers
+
+from opens2v_data.errors import MetricError
+from opens2v_eval.frames import Video, linspace_indices
+from opens2v_eval.metrics.aesthetics import Aesthetics
+from opens2v_eval.models.clip_aesthetics import AestheticHead, ClipAesthetics, load_head
+from opens2v_eval.models.pixels import (
     CLIP_MEAN,
     CLIP_STD,
     clip_pixels,
@@ -27,8 +30,8 @@ from opens2v_eval.models.pixels import (  # noqa: E402
     resize_in_float,
     shortest_edge_size,
 )
-from opens2v_eval.prompts import Prompt  # noqa: E402
-from opens2v_loaders import read_frames  # noqa: E402
+from opens2v_eval.prompts import Prompt
+from opens2v_loaders import read_frames
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -43,7 +46,7 @@ SIZES = (12, 16, 8, 8, 4, 1)
 def clip(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A whole CLIP, both halves, as the published repository has it."""
     torch.manual_seed(3)
-    half = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    half: dict[str, Any] = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
     config = transformers.CLIPConfig(
         vision_config={**half, "image_size": 32, "patch_size": 8, "projection_dim": SIZES[0]},
         text_config={**half, "vocab_size": 60, "bos_token_id": 0, "eos_token_id": 1},
@@ -200,7 +203,7 @@ def test_weights_that_are_not_there_or_do_not_fit_are_refused(clip: str, head: s
     torch.save(AestheticHead((7, 4, 4, 4, 4, 1)).state_dict(), tmp_path / "seven.pth")
     refused("have 12 numbers, and the head .* takes 7", head=str(tmp_path / "seven.pth"))
     refused("expected weights of CLIPVisionModelWithProjection at", clip=str(tmp_path))
-    half = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    half: dict[str, Any] = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
     text = transformers.CLIPTextModel(
         transformers.CLIPTextConfig(**half, vocab_size=60, bos_token_id=0, eos_token_id=1)
     )

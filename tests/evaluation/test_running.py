@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from evaluation.videos import moving_pictures, write_video
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from evaluation.videos import moving_pictures, write_video
 from opens2v_data.errors import MetricError, MissingExtraError, ScoresError
 from opens2v_eval.metrics import METRIC_NAMES, Metric, Values, create_metric, create_metrics
 from opens2v_eval.prompts import Prompt
@@ -223,7 +223,7 @@ def test_a_callers_mistake_is_told(videos: dict[str, Path], tmp_path: Path) -> N
         run(videos, PROMPTS, metrics=[LastByte()], out=tmp_path, shard=(4, 4))
     with pytest.raises(ValueError, match="each metric runs once, not gmescore, gmescore"):
         run(videos, PROMPTS, metrics=[LastByte(), LastByte()], out=tmp_path)
-    with pytest.raises(ValueError, match="a metric is one of motion_amplitude, .*, not 'beauty'"):
+    with pytest.raises(ValueError, match=r"a metric is one of motion_amplitude, .*, not 'beauty'"):
         create_metrics("beauty")
     with pytest.raises(ValueError, match="each metric is named once"):
         create_metrics("aesthetics,aesthetics")
