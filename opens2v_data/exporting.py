@@ -93,9 +93,12 @@ def _statements(s: Slice) -> dict[str, Bound]:
     }
 
 
+_DERIVED = {"category", "kinds", "subject_area", "pair_similarity"}
+
+
 def _clip_columns(s: Slice) -> list[str]:
     """Return the columns of clips, caption and derived ones too; category where it was worked out before."""
-    hidden = {"path", "json_offset"} | (set() if s.query.find_categories() else {"category", "kinds"})
+    hidden = {"path", "json_offset"} | (set() if s.query.find_categories() else _DERIVED)
     return [name for name, _ in s.query.columns("regular") if name not in hidden]
 
 

@@ -9,6 +9,7 @@
 -- backgrounds  one row per plate                                  masks      where a clip's mask blob lies
 -- class_index  subjects by class                                  keys       clips by hash of the key
 -- class_kinds  human, animal, food, … of each class               clip_categories  one row per clip: what it shows
+-- clip_numbers  one row per clip: largest subject, nearest pair
 --
 -- sized_subjects, triples and pair_sides join these; macros.sql has the arithmetic, quality/ what is wrong with rows.
 --
@@ -38,6 +39,8 @@ CREATE VIEW keys AS SELECT * FROM read_parquet('{keys}', hive_partitioning = fal
 -- Worked out once by sql/category.sql, or by a definition of the user's own.
 CREATE VIEW class_kinds AS SELECT * FROM read_parquet('{class_kinds}', hive_partitioning = false);
 CREATE VIEW clip_categories AS SELECT * FROM read_parquet('{clip_categories}', hive_partitioning = false);
+-- Likewise, by sql/clip-numbers.sql: subject_area and pair_similarity, which are columns of clips too.
+CREATE VIEW clip_numbers AS SELECT * FROM read_parquet('{clip_numbers}', hive_partitioning = false);
 
 CREATE VIEW subjects AS
 SELECT subject.*, class.name AS class_name
@@ -58,6 +61,11 @@ SELECT pair.* EXCLUDE (file_row_number), pair.file_row_number AS pair_id, class.
 FROM read_parquet('{pairs}', file_row_number = true, hive_partitioning = false) AS pair
 JOIN classes AS class ON class.class_id = pair.class_id
 JOIN classes AS partner ON partner.class_id = pair.partner_class_id;
+
+-- The same without class names: pages of ten million pairs are found without a join.
+CREATE VIEW numbered_pairs AS
+SELECT pair.* EXCLUDE (file_row_number), pair.file_row_number AS pair_id
+FROM read_parquet('{pairs}', file_row_number = true, hive_partitioning = false) AS pair;
 
 -- Which pairs have both clips in the catalog: the rows of config nexus-cross, by id alone.
 CREATE VIEW known_pairs AS

@@ -1,10 +1,12 @@
-"""Tables that are worked out from a catalog by a definition in SQL, once, and kept: kinds of classes and categories of clips.
+"""Tables that are worked out from a catalog by SQL, once, and kept: kinds of classes, categories of clips, numbers of clips that
+other tables hold.
 
     <cache>/derived/<digest>/class_kinds-<definition>.parquet         class_id, kind
                              clip_categories-<definition>.parquet     clip_id, category, kinds; by clip_id
+                             clip_numbers-<definition>.parquet        clip_id, subject_area, pair_similarity; by clip_id
 
 The definition is `sql/category.sql`, which says what a file of one's own must give. At 5 M clips and 50 M subjects the
-default one takes some 10 s on 2 cores; whoever asks first waits for it.
+default one takes some 10 s on 2 cores, and the numbers of `sql/clip-numbers.sql` as long; whoever asks first waits for them.
 """
 
 from __future__ import annotations
@@ -28,7 +30,11 @@ if TYPE_CHECKING:
     from opens2v_data.catalog.catalog import Catalog
 
 FOLDER = "derived"
-FORMAT = 1
+FORMAT = 2
+NUMBERS = "clip-numbers"
+"""Text of the numbers of clips; no definition of a user's changes them."""
+
+TABLES = ("class_kinds", "clip_categories", "clip_numbers")
 RANGE_CLIPS = 262_144
 """Clips worked out at once: 2.6 M subjects, which is far below `engine.MEMORY_LIMIT`."""
 
@@ -69,7 +75,8 @@ class Definition:
     @property
     def digest(self) -> str:
         """Of both texts: another definition has tables of its own."""
-        return blake2b(f"{FORMAT}\0{self.kinds}\0{self.categories}".encode(), digest_size=8).hexdigest()
+        numbers = sql_text(NUMBERS)
+        return blake2b(f"{FORMAT}\0{self.kinds}\0{self.categories}\0{numbers}".encode(), digest_size=8).hexdigest()
 
 
 def derived_folder(catalog: Catalog) -> Path:
@@ -82,7 +89,7 @@ def derived_folder(catalog: Catalog) -> Path:
 def category_tables(
     catalog: Catalog, definition: Definition, ask: Ask, *, progress: Progress | None = None
 ) -> dict[str, Path]:
-    """Return the files of `class_kinds` and `clip_categories`, worked out if they are not there.
+    """Return the files of `TABLES`, worked out if they are not there.
 
     Args:
         catalog: whose.
@@ -108,6 +115,7 @@ def category_tables(
     )
     _write(paths["class_kinds"], iter([kinds]))
     _write(paths["clip_categories"], _ranges(catalog, definition, ask, kinds, progress))
+    _write(paths["clip_numbers"], (ask(sql_text(NUMBERS), {"lo": lo, "hi": hi}) for lo, hi in _stretches(catalog)))
     return paths
 
 
@@ -119,15 +127,14 @@ def known_tables(catalog: Catalog, definition: Definition) -> dict[str, Path] | 
 
 def _paths(catalog: Catalog, definition: Definition) -> dict[str, Path]:
     folder = derived_folder(catalog)
-    return {name: folder / f"{name}-{definition.digest}.parquet" for name in ("class_kinds", "clip_categories")}
+    return {name: folder / f"{name}-{definition.digest}.parquet" for name in TABLES}
 
 
 def _ranges(
     catalog: Catalog, definition: Definition, ask: Ask, kinds: pa.Table, progress: Progress | None
 ) -> Iterator[pa.Table]:
     num_clips = catalog.num_rows("clips")
-    for lo in range(0, max(num_clips, 1), RANGE_CLIPS):
-        hi = min(lo + RANGE_CLIPS, num_clips)
+    for lo, hi in _stretches(catalog):
         try:
             rows = ask(definition.categories, {"lo": lo, "hi": hi}, tables={"class_kinds": kinds})
         except QueryError as error:
@@ -142,6 +149,13 @@ def _ranges(
         yield rows if (ids[1:] > ids[:-1]).all() else rows.sort_by("clip_id")
         if progress is not None:
             progress(hi, num_clips)
+
+
+def _stretches(catalog: Catalog) -> Iterator[tuple[int, int]]:
+    """Give the ranges of clip ids that are worked out at once; an empty catalog has one."""
+    num_clips = catalog.num_rows("clips")
+    for lo in range(0, max(num_clips, 1), RANGE_CLIPS):
+        yield lo, min(lo + RANGE_CLIPS, num_clips)
 
 
 def _check(table: pa.Table, columns: tuple[str, ...], definition: Definition, which: str) -> None:

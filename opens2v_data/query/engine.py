@@ -90,6 +90,7 @@ class Engine:
         self._clip_columns: list[tuple[str, str]] = []
         self._is_plain = False
         self.is_warm = False
+        self._has_warm_derived = False
         self.key_texts: KeyTexts | None = None
 
     def __repr__(self) -> str:
@@ -276,6 +277,8 @@ class Engine:
         # One cursor per call: a connection shared by threads raises, and a forked one hangs.
         joined = [] if self._is_plain else joined_in(sql, is_of_pieces=is_of_pieces)
         is_warm = self.is_warm and warm.is_enough(sql)
+        if is_warm and self._has_warm_derived:
+            joined = [one for one in joined if not one.columns.keys() <= set(warm.DERIVED)]
         if not self._derived and names_categories(sql, is_of_pieces=is_of_pieces):
             self.build_categories()
         with self._lock:
@@ -285,7 +288,9 @@ class Engine:
             cursor = self._connection.cursor()
         # In the cursor's own schema, where they come before those of all.
         if is_warm:
-            cursor.execute(warm.view_statement(views()["clips"][0], "clips_warm" if joined else "clips"))
+            name = "clips_warm" if joined else "clips"
+            with_derived = self._has_warm_derived
+            cursor.execute(warm.view_statement(views()["clips"][0], name, with_derived=with_derived))
         if joined:
             cursor.execute(wide_clips(joined, "temp.clips_warm" if is_warm else "memory.main.clips"))
         for name, table in (tables or {}).items():
@@ -296,7 +301,8 @@ class Engine:
         """Load the numbers of all clips into memory: 0.6 GB and 1-4 s at 5 M. Map their keys, once put into a file of the cache.
 
         Counts, histograms, facets, orders and pages of them then read no table. For whoever asks often, such as a page. Processes
-        are forked off start cold.
+        are forked off start cold. Category, subject_area and pair_similarity are among them where they were worked out before
+        (`build_categories`).
 
         Raises:
             CatalogDamagedError: the table cannot be read.
@@ -305,12 +311,24 @@ class Engine:
         if self.is_warm:
             return
         parts = self.ask("SELECT DISTINCT part FROM clips ORDER BY part").column("part").to_pylist()
+        categories = None
+        if self.find_categories():
+            asked = "SELECT DISTINCT category FROM clip_categories WHERE category IS NOT NULL ORDER BY category"
+            found = self.ask(asked).column("category").to_pylist()
+            categories = found if all(isinstance(one, str) for one in found) else None
+            self.ask("SELECT count(*) FROM clip_numbers")  # makes the view
         with self._lock:
             if self.is_warm or self._connection is None:
                 return
             num_mb = self.catalog.num_rows("clips") * warm.BYTES_PER_CLIP // 1_000_000 + warm.MEMORY_MB
             self._connection.execute(f"SET memory_limit = '{num_mb}MB'")
-            self._connection.execute(warm.load_statement(parts))
+            try:
+                self._connection.execute(warm.load_statement(parts, categories))
+            except duckdb.InvalidInputException:
+                # A definition of a user's own that names clips twice; it is joined by id then, when it is asked.
+                categories = None
+                self._connection.execute(warm.load_statement(parts))
+            self._has_warm_derived = categories is not None
             self.is_warm = True
         self.key_texts = key_texts(self.catalog, self.ask)
 

@@ -14,7 +14,7 @@ from functools import cache
 
 from opens2v_data.sqlfiles import sql_names, sql_text
 
-DERIVED = frozenset({"class_kinds", "clip_categories"})
+DERIVED = frozenset({"class_kinds", "clip_categories", "clip_numbers"})
 """Views of tables that `derived` works out."""
 
 TABLE = re.compile(r"\{(\w+)\}")
@@ -44,7 +44,12 @@ JOINED = (
         columns={"caption": ("caption", "VARCHAR"), "caption_alternatives": ("alternatives", "VARCHAR[]")},
     ),
     Joined(source="locations", columns={"video_size_bytes": ("size_bytes", "BIGINT")}),
-    Joined(source="clip_categories", columns={"category": ("category", "VARCHAR"), "kinds": ("kinds", "VARCHAR[]")}),
+    Joined(source="clip_categories", columns={"category": ("category", "VARCHAR")}),
+    Joined(source="clip_categories", columns={"kinds": ("kinds", "VARCHAR[]")}),
+    Joined(
+        source="clip_numbers",
+        columns={"subject_area": ("subject_area", "DOUBLE"), "pair_similarity": ("pair_similarity", "FLOAT")},
+    ),
 )
 """Not joined where a statement names the source itself, which it then joins as it likes."""
 
@@ -112,7 +117,8 @@ def wide_clips(joined: Sequence[Joined], base: str = "memory.main.clips") -> str
     columns = "".join(
         f", {one.source}.{column} AS {name}" for one in joined for name, (column, _) in one.columns.items()
     )
-    joins = "".join(f" LEFT JOIN memory.main.{one.source} AS {one.source} USING (clip_id)" for one in joined)
+    sources = dict.fromkeys(one.source for one in joined)
+    joins = "".join(f" LEFT JOIN memory.main.{name} AS {name} USING (clip_id)" for name in sources)
     return f"CREATE TEMP VIEW clips AS SELECT base.*{columns} FROM {base} AS base{joins}"
 
 

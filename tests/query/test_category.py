@@ -335,3 +335,20 @@ def test_how_many_of_the_benchmarks_prompts_get_their_category(
         ("human-entity", "single-body"): 6,
         ("multi-entity", "human-entity"): 1,
     }
+
+
+def test_numbers_of_clips_are_those_of_their_largest_subject_and_their_nearest_pair(sample_catalog: Path) -> None:
+    query = Query(Catalog.open(sample_catalog))
+    areas: dict[int, float] = {}
+    for row in query.ask("SELECT clip_id, area_ratio FROM sized_subjects WHERE area_ratio IS NOT NULL").to_pylist():
+        areas[row["clip_id"]] = max(areas.get(row["clip_id"], 0.0), row["area_ratio"])
+    nearest: dict[int, float] = {}
+    for row in query.ask("SELECT * FROM pair_links WHERE image_similarity IS NOT NULL").to_pylist():
+        for side in (row["clip_id"], row["partner_clip_id"]):
+            nearest[side] = max(nearest.get(side, -1.0), row["image_similarity"])
+    found = query.ask("SELECT clip_id, subject_area, pair_similarity FROM clips ORDER BY clip_id").to_pylist()
+    assert len(found) == query.count()
+    for row in found:
+        assert row["subject_area"] == areas.get(row["clip_id"])
+        assert row["pair_similarity"] == nearest.get(row["clip_id"])
+    assert areas and nearest and len(nearest) < len(found)

@@ -19,6 +19,9 @@ QUESTIONS = [
     "SELECT part, count(*) AS n, avg(aesthetic) AS a FROM clips GROUP BY part ORDER BY part",
     "SELECT clip_id, duration_seconds, aspect_ratio FROM clips ORDER BY aesthetic DESC NULLS LAST, clip_id",
     "SELECT category, count(*) AS n FROM clips GROUP BY 1 ORDER BY 1",
+    "SELECT category, kinds, subject_area, pair_similarity FROM clips ORDER BY clip_id",
+    "SELECT clip_id, pair_similarity FROM clips WHERE subject_area > 0.1 ORDER BY pair_similarity DESC NULLS LAST, clip_id",
+    "SELECT category, max(length(caption)) AS n FROM clips GROUP BY 1 ORDER BY 1",
     "SELECT clip_id, clip_key, aesthetic FROM clips ORDER BY clip_id",
     "SELECT clip_id, aesthetic * motion AS product FROM clips WHERE part = 'total_part2' ORDER BY clip_id",
     "SELECT * FROM clips ORDER BY clip_id",
@@ -37,6 +40,31 @@ def test_a_warm_catalog_answers_like_a_cold_one(sample_catalog: Path, question: 
     warm.warm()
     assert warm.sql(question).to_pylist() == cold.sql(question).to_pylist()
     assert warm.sql(question).schema == cold.sql(question).schema
+
+
+@pytest.mark.parametrize("question", [one for one in QUESTIONS if "category" in one or "subject_area" in one])
+def test_a_catalog_that_was_warmed_with_derived_columns_answers_alike(sample_catalog: Path, question: str) -> None:
+    cold, warm = opens2v_data.open(sample_catalog), opens2v_data.open(sample_catalog)
+    warm.query.build_categories()
+    warm.warm()
+    assert warm.query._has_warm_derived
+    assert warm.sql(question).to_pylist() == cold.sql(question).to_pylist()
+    assert warm.sql(question).schema == cold.sql(question).schema
+
+
+def test_a_definition_that_names_clips_twice_is_not_loaded(sample_catalog: Path, tmp_path: Path) -> None:
+    own = tmp_path / "own.sql"
+    own.write_text(
+        "SELECT class_id, 'thing' AS kind FROM classes;\n"
+        "SELECT if(clip_id % 2 = 1, clip_id - 1, clip_id)::INTEGER AS clip_id, 'a' AS category, ['thing'] AS kinds "
+        "FROM clips WHERE clip_id >= $lo AND clip_id < $hi;\n"
+    )
+    catalog = opens2v_data.open(sample_catalog, category=own)
+    catalog.query.build_categories()
+    catalog.warm()
+    assert catalog.query.is_warm
+    assert not catalog.query._has_warm_derived
+    assert catalog.where("aesthetic > 5").count() == opens2v_data.open(sample_catalog).where("aesthetic > 5").count()
 
 
 @pytest.mark.parametrize(
