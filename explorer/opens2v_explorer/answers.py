@@ -24,12 +24,36 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+MAX_COUNTED_KINDS = 500_000
+"""Clips of a catalog whose kinds are counted anew for each filter: lists of five million clips take some seconds."""
+
 KEPT = 400
 """Answers: of at most 60 rows or some dozens of numbers, 10 MB in all."""
 
 BINS = 40
 FACET_VALUES = 30
 """Values of a property that are shown."""
+
+LOOKED_AT = 50_000
+"""Clips of which faults are counted in a larger catalog: two of them take minutes for five million."""
+
+OVERVIEW = Filters(sort="-aesthetic")
+OVERVIEW_PICTURES = 12
+
+COLUMNS = (
+    "clip_id",
+    "part",
+    "clip_key",
+    "aesthetic",
+    "motion",
+    "tech",
+    "duration_seconds",
+    "crop_width",
+    "crop_height",
+    "fps",
+    "num_subjects",
+)
+"""What pages ask of clips besides their caption."""
 
 _kept: OrderedDict[tuple[Any, ...], Any] = OrderedDict()
 _lock = threading.Lock()
@@ -62,37 +86,34 @@ def facet(filters: Filters, name: str) -> tuple[FacetValue, ...]:
 
     Values that are chosen are among them also where no clip has them.
     """
-    others = filters.with_choices(name, ())
+    others = filters.with_choices(name, ()) if is_counted(name) else Filters()
     found = list(_remembered(others, ("facet", name), lambda: _facet(others, name)))
     known = {one.value for one in found}
     found += [FacetValue(value=value, num_clips=0) for value in filters.values_of(name) if value not in known]
     return tuple(found)
 
 
-def distribution(filters: Filters, name: str) -> Histogram:
-    """Return how a number lies among the clips of some filters, between the edges of the whole catalog's."""
-    lo, hi = ends()[name]
-    column = NUMBERS[name].expression
-    ask = lambda: state.current_slice(_unsorted(filters)).hist(column, bins=BINS, lo=lo, hi=hi)  # noqa: E731
-    return _remembered(filters, ("distribution", name), ask)
+def is_counted(name: str) -> bool:
+    """Return whether a property's values are counted among the clips of the filters; else they are among all clips."""
+    return name != "kind" or len(current().catalog) <= MAX_COUNTED_KINDS
 
 
-def brushed() -> tuple[str, ...]:
-    """Return the numbers that are shown as distributions and have clips."""
-    return tuple(name for name in BRUSHED if name in ends())
+def distributions(filters: Filters) -> dict[str, Histogram]:
+    """Return how numbers lie among the clips of some filters, between the edges of the whole catalog's, by name."""
+
+    def ask() -> dict[str, Histogram]:
+        s = state.current_slice(_unsorted(filters))
+        return {name: s.hist(NUMBERS[name].column, bins=BINS, lo=lo, hi=hi) for name, (lo, hi) in ends().items()}
+
+    return _remembered(filters, ("distributions",), ask)
 
 
 def ends() -> dict[str, tuple[float, float]]:
-    """Return the edges of distributions by name: about the 0.5% and 99.5% quantiles of all clips, for a few far outliers."""
+    """Return the edges of distributions by name: about the 0.5% and 99.5% quantiles of all clips, for a few far outliers.
 
-    def ask() -> dict[str, tuple[float, float]]:
-        asked = question("report-values")
-        answer = current().catalog.query.ask(asked.text, asked.bind({"bins": 1})).to_pylist()
-        found = {row["what"]: (row["low"], row["high"]) for row in answer}
-        known = {name: found[NUMBERS[name].expression] for name in BRUSHED if NUMBERS[name].expression in found}
-        return {name: (lo, hi if hi > lo else lo + 1) for name, (lo, hi) in known.items()}
-
-    return _remembered(Filters(), ("ends",), ask)
+    Numbers that no clip has are absent.
+    """
+    return _remembered(Filters(), ("ends",), _ends)
 
 
 def totals() -> dict[str, Any]:
@@ -119,6 +140,25 @@ def described(name: str) -> tuple[str, list[tuple[str, str]]]:
     return _remembered(Filters(), ("described", name), lambda: current().catalog.query.describe(name))
 
 
+def prepare() -> None:
+    """Ask what the first pages show of the whole catalog, in the order in which they show it."""
+    everything = Filters()
+    rows(OVERVIEW, after=None, n=OVERVIEW_PICTURES, columns=(*COLUMNS, "caption"))
+    totals()
+    distributions(everything)
+    for name in CHOICES:
+        facet(everything, name)
+    for name in ("categories", "kinds", "quirks"):
+        answer(name)
+    faults()
+
+
+def faults() -> tuple[int, list[dict[str, Any]]]:
+    """Return of how many clips the faults were counted, the first ones, and how many cases of each there are."""
+    hi = min(len(current().catalog), LOOKED_AT)
+    return hi, answer("quality", lo=0, hi=hi)
+
+
 def forget() -> None:
     """Forget all answers."""
     with _lock:
@@ -128,9 +168,29 @@ def forget() -> None:
 # -- inside
 
 
+def _ends() -> dict[str, tuple[float, float]]:
+    asked = question("report-values")
+    answered = current().catalog.query.ask(asked.text, asked.bind({"bins": 1})).to_pylist()
+    found = {row["what"]: (row["low"], row["high"]) for row in answered}
+    made = {}
+    for name in BRUSHED:
+        column = NUMBERS[name].column
+        if column in found:
+            lo, hi = found[column]
+        else:
+            whole = current().catalog.all.hist(column, bins=1)
+            if not whole.counts.sum():
+                continue
+            lo, hi = float(whole.edges[0]), float(whole.edges[-1])
+        made[name] = (lo, hi if hi > lo else lo + 1)
+    return made
+
+
 def _facet(filters: Filters, name: str) -> tuple[FacetValue, ...]:
     if name == "size":
         return _sizes(filters)
+    if not is_counted(name):
+        return tuple(FacetValue(value=row["kind"], num_clips=row["num_clips"]) for row in answer("kinds"))
     s = state.current_slice(_unsorted(filters))
     column = CHOICES[name].column
     assert column is not None

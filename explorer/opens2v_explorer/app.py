@@ -27,10 +27,10 @@ def main() -> None:
     theme.install()
     filters, notices = state.current_filters(), state.notices()
     explorer = current()
-    said = [f"{len(explorer.catalog):,} clips", explorer.version]
+    said = f"{len(explorer.catalog):,} clips · {explorer.version}"
     if explorer.slice_name:
-        said.insert(0, f"slice {explorer.slice_name} of")
-    st.html(markup.header(page, filters, catalog=" · ".join(said), pages=names))
+        said = f"slice {explorer.slice_name} of {said}"
+    st.html(markup.header(page, filters, catalog=said, pages=names))
     st.html('<div id="o-main" tabindex="-1" data-keep="main"></div>')
     if notices:
         st.html(markup.notices(notices))

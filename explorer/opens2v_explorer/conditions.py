@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from opens2v_explorer.fields import CHOICES, NONE, NUMBERS, SUBJECT_NUMBERS
 
@@ -71,10 +71,10 @@ class Range:
 
     def apply(self, s: Slice) -> Slice:
         """Return the clips of a slice that are in the range."""
-        about = NUMBERS[self.name]
+        column = NUMBERS[self.name].column
         edges = [(">=", self.lo), ("<", self.hi)]
-        compared = " AND ".join(f"{about.expression} {sign} ?" for sign, edge in edges if edge is not None)
-        return s.where(about.within.replace("{}", compared), *(edge for _, edge in edges if edge is not None))
+        compared = " AND ".join(f"{column} {sign} ?" for sign, edge in edges if edge is not None)
+        return s.where(compared, *(edge for _, edge in edges if edge is not None))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,7 +155,7 @@ def choose(s: Slice, name: str, values: Sequence[str]) -> Slice:
     with_none = len(known) < len(values)
     if name == "size":
         pieces = ["(crop_width = ? AND crop_height = ?)"] * len(known)
-        bound: list[object] = [int(side) for value in known for side in value.split("x")]
+        bound: list[Any] = [int(side) for value in known for side in value.split("x")]
         pieces += ["(crop_width IS NULL OR crop_height IS NULL)"] * with_none
         return s.where(" OR ".join(pieces), *bound)
     column = CHOICES[name].column

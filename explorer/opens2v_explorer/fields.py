@@ -19,23 +19,15 @@ class NumberField:
         name: in the URL.
         label: in words.
         unit: shown behind a number; "" where none applies.
-        expression: SQL of the number.
-        within: SQL of the whole condition, with `{}` for the comparison; "{}" where the number is a column of clips.
-        is_column: whether `expression` is a column of clips, so that clips can be sorted by it.
+        column: of clips.
         about: what it is, for a tooltip.
     """
 
     name: str
     label: str
     unit: str = ""
-    expression: str
-    within: str = "{}"
+    column: str
     about: str
-
-    @property
-    def is_column(self) -> bool:
-        """Whether the number is a column of clips, by which they can be sorted."""
-        return self.within == "{}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,40 +53,36 @@ NUMBERS: dict[str, NumberField] = {
     one.name: one
     for one in (
         NumberField(
-            name="aesthetic", label="Aesthetic", expression="aesthetic", about="LAION aesthetic score, about 0 to 10"
+            name="aesthetic", label="Aesthetic", column="aesthetic", about="LAION aesthetic score, about 0 to 10"
         ),
-        NumberField(
-            name="motion", label="Motion", expression="motion", about="mean optical flow, as upstream measured it"
-        ),
-        NumberField(name="tech", label="Technical quality", expression="tech", about="upstream's technical score"),
+        NumberField(name="motion", label="Motion", column="motion", about="mean optical flow, as upstream measured it"),
+        NumberField(name="tech", label="Technical quality", column="tech", about="upstream's technical score"),
         NumberField(
             name="duration",
             label="Duration",
             unit="s",
-            expression="duration_seconds",
+            column="duration_seconds",
             about="length of the span that is trained on: the cut, or the part of it with a face",
         ),
         NumberField(
             name="area",
             label="Subject area",
-            expression="area_ratio",
-            within="clip_id IN (SELECT clip_id FROM sized_subjects WHERE {})",
-            about="share of the picture that a subject's box covers; a clip counts with any of its subjects",
+            column="subject_area",
+            about="share of the picture that the largest box of a subject covers",
         ),
         NumberField(
             name="similarity",
             label="Pair similarity",
-            expression="image_similarity",
-            within="clip_id IN (SELECT unnest([clip_id, partner_clip_id]) FROM pair_links WHERE {})",
-            about="cosine of the two cut-outs of a cross-video pair; a clip counts with any of its pairs",
+            column="pair_similarity",
+            about="the highest image similarity of the clip's cross-video pairs, cosine",
         ),
-        NumberField(name="subjects", label="Subjects", expression="num_subjects", about="subjects of the clip"),
-        NumberField(name="masks", label="Masks", expression="num_masks", about="masks of all annotated frames"),
-        NumberField(name="frames", label="Frames", expression="span_frames", about="frames of the span"),
-        NumberField(name="width", label="Width", unit="px", expression="crop_width", about="after the crop"),
-        NumberField(name="height", label="Height", unit="px", expression="crop_height", about="after the crop"),
+        NumberField(name="subjects", label="Subjects", column="num_subjects", about="subjects of the clip"),
+        NumberField(name="masks", label="Masks", column="num_masks", about="masks of all annotated frames"),
+        NumberField(name="frames", label="Frames", column="span_frames", about="frames of the span"),
+        NumberField(name="width", label="Width", unit="px", column="crop_width", about="after the crop"),
+        NumberField(name="height", label="Height", unit="px", column="crop_height", about="after the crop"),
         NumberField(
-            name="aspect", label="Aspect ratio", expression="aspect_ratio", about="width by height, after the crop"
+            name="aspect", label="Aspect ratio", column="aspect_ratio", about="width by height, after the crop"
         ),
     )
 }
@@ -134,7 +122,7 @@ FAULTS: tuple[str, ...] = tuple(name.rpartition("/")[2] for name in sql_names("q
 VerdictFilter = Literal["judged", "unjudged", "keep", "drop", "flag"]
 VERDICTS: tuple[VerdictFilter, ...] = get_args(VerdictFilter)
 
-SORTS: dict[str, str] = {name: field.expression for name, field in NUMBERS.items() if field.is_column}
+SORTS: dict[str, str] = {name: field.column for name, field in NUMBERS.items()}
 """What clips can be sorted by: name in the URL to column of clips."""
 
 SUBJECT_NUMBERS = {

@@ -12,6 +12,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
+from streamlit.components.v2 import component
 
 from opens2v_explorer import answers, markup, state
 from opens2v_explorer.conditions import shown_value
@@ -59,9 +60,8 @@ def panel(filters: Filters) -> Panel:
 
 def fill(made: Panel, filters: Filters) -> None:
     """Count, and show distributions and properties as they are found."""
-    names = answers.brushed()
-    everything = {name: answers.distribution(Filters(), name) for name in names}
-    chosen = everything if filters.is_empty else {name: answers.distribution(filters, name) for name in names}
+    everything = answers.distributions(Filters())
+    chosen = everything if filters.is_empty else answers.distributions(filters)
     with made.ranges:
         histograms(filters, everything, chosen, key="ranges")
     for name in FACETS:
@@ -84,6 +84,8 @@ def facet(name: str, filters: Filters, values: tuple[answers.FacetValue, ...]) -
             f"<li>{_box(inside, filters.toggled(name, one.value), is_chosen, keep=f'facet-{name}-{one.value}')}</li>"
         )
     body = "".join(items) or "<li>None</li>"
+    if not answers.is_counted(name):
+        body = f'<li class="o-small">Counts are of all clips.</li>{body}'
     count = f" ({len(chosen)} chosen)" if chosen else ""
     is_open = " open" if name in OPEN or chosen else ""
     return (
@@ -99,7 +101,7 @@ def search_note() -> str:
     found = index_state(current().catalog.catalog)
     words = {
         "ready": "Whole words, by the caption index.",
-        "absent": "Whole words, by reading every caption: slow for millions of clips. Build an index with opens2v search-index.",
+        "absent": "Whole words, by reading every caption. opens2v search-index builds an index that is faster.",
         "no-extra": "Whole words, by reading every caption: an index needs tantivy, extra search.",
         "stale": "The caption index is of another catalog. Build it anew with opens2v search-index.",
     }
@@ -146,7 +148,7 @@ def _nothing() -> None:
 
 @cache
 def _class_component() -> Any:
-    return st.components.v2.component(
+    return component(
         "opens2v_classes",
         html=static_text("classes.html"),
         css=static_text("classes.css"),

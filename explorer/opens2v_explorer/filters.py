@@ -240,7 +240,7 @@ class Filters:
         if self.verdict:
             made.append(Chip(label=f"verdict: {self.verdict}", without=replace(self, verdict="")))
         if self.ids:
-            label = f"{len(self.ids)} chosen clips" if len(self.ids) > 1 else f"clip {self.ids[0]}"
+            label = f"clip {self.ids[0]}" if len(self.ids) == 1 else f"{len(self.ids)} chosen clips"
             made.append(Chip(label=label, without=replace(self, ids=())))
         if self.among:
             made.append(Chip(label=f"clips of {shown(self.among, 60)}", without=replace(self, among="")))

@@ -7,25 +7,11 @@ from html import escape
 from typing import Any
 
 from opens2v_explorer import markup
+from opens2v_explorer.answers import COLUMNS as COLUMNS
 from opens2v_explorer.filters import Filters
 from opens2v_explorer.media import urls
 from opens2v_explorer.runtime import current
 from opens2v_explorer.state import link_to
-
-COLUMNS = (
-    "clip_id",
-    "part",
-    "clip_key",
-    "aesthetic",
-    "motion",
-    "tech",
-    "duration_seconds",
-    "crop_width",
-    "crop_height",
-    "fps",
-    "num_subjects",
-)
-"""What is asked of clips besides their caption."""
 
 MAX_ALT = 200
 """Characters of a caption that a screen reader is given for a picture."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-import streamlit as st
+from streamlit.components.v2 import component
 
 from opens2v_explorer.fields import NUMBERS
 from opens2v_explorer.stage import static_text
@@ -60,7 +60,7 @@ def _one(name: str, filters: Filters, everything: Histogram, chosen: Histogram |
 
 @cache
 def _component() -> Any:
-    return st.components.v2.component(
+    return component(
         "opens2v_histograms",
         html='<div class="root"></div>',
         css=static_text("histogram.css"),

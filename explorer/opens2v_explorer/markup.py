@@ -119,20 +119,25 @@ def table(columns: Sequence[str], rows: Iterable[Mapping[str, Any]], *, caption:
         caption: what the table is, for readers.
         testid: of the table.
     """
-    head = "".join(f'<th scope="col">{escape(name.replace("_", " "))}</th>' for name in columns)
-    body = []
-    for row in rows:
-        cells = []
-        for name in columns:
-            value = row.get(name)
-            css = ' class="o-number"' if isinstance(value, int | float) and not isinstance(value, bool) else ""
-            cells.append(f"<td{css}>{shown(value)}</td>")
-        body.append(f"<tr>{''.join(cells)}</tr>")
+    listed = list(rows)
+    css = {name: _column_css([row.get(name) for row in listed]) for name in columns}
+    head = "".join(f'<th scope="col"{css[name]}>{escape(name.replace("_", " "))}</th>' for name in columns)
+    body = [f"<tr>{''.join(f'<td{css[name]}>{shown(row.get(name))}</td>' for name in columns)}</tr>" for row in listed]
     return (
         f'<div class="o-scroll" tabindex="0" role="region" aria-label="{escape(caption)}">'
         f'<table class="o-table" data-testid="{escape(testid)}"><caption class="o-hidden">{escape(caption)}</caption>'
         f"<thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table></div>"
     )
+
+
+def _column_css(values: Sequence[Any]) -> str:
+    known = [value for value in values if value is not None]
+    if known and all(isinstance(value, int | float) and not isinstance(value, bool) for value in known):
+        return ' class="o-number"'
+    longest = max((len(value) for value in known if isinstance(value, str) and not isinstance(value, Html)), default=0)
+    if longest > LONG_TEXT:
+        return ' class="o-long"'
+    return ' class="o-text"' if any(isinstance(value, Html) and "href" in value for value in known) else ""
 
 
 class Html(str):
@@ -141,6 +146,9 @@ class Html(str):
 
 MAX_CELL = 300
 """Characters of a value in a table."""
+
+LONG_TEXT = 80
+"""Characters from which on a column is given room."""
 
 
 def shown(value: object) -> str:

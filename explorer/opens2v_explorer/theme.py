@@ -6,6 +6,7 @@ from functools import cache
 from typing import Any
 
 import streamlit as st
+from streamlit.components.v2 import component
 
 from opens2v_explorer.stage import static_text
 from opens2v_explorer.states import STATES
@@ -19,4 +20,4 @@ def install() -> None:
 
 @cache
 def _links() -> Any:
-    return st.components.v2.component("opens2v_links", html="<span></span>", js=static_text("links.js"))
+    return component("opens2v_links", html="<span></span>", js=static_text("links.js"))

@@ -180,14 +180,12 @@ def test_ranges_name_the_clips_that_plain_python_finds(catalog: opens2v_data.Ope
         assert of(catalog, **{name: Range(name=name, lo=lo, hi=hi).text}) == expected
 
 
-def test_areas_and_similarities_are_of_any_subject_and_any_pair(catalog: opens2v_data.OpenS2V) -> None:
-    areas = catalog.sql("SELECT clip_id, area_ratio FROM sized_subjects").to_pylist()
-    expected = {row["clip_id"] for row in areas if row["area_ratio"] is not None and 0.1 <= row["area_ratio"] < 0.2}
-    assert set(of(catalog, area="0.1..0.2")) == expected != set()
-    pairs = catalog.sql("SELECT clip_id, partner_clip_id, image_similarity FROM pair_links").to_pylist()
-    close = [row for row in pairs if row["image_similarity"] is not None and row["image_similarity"] >= 0.9]
-    either = {row["clip_id"] for row in close} | {row["partner_clip_id"] for row in close}
-    assert set(of(catalog, similarity="0.9..")) == either != set()
+def test_areas_and_similarities_are_of_the_largest_subject_and_the_nearest_pair(catalog: opens2v_data.OpenS2V) -> None:
+    rows = catalog.sql("SELECT clip_id, subject_area, pair_similarity FROM clip_numbers ORDER BY clip_id").to_pylist()
+    large = [row["clip_id"] for row in rows if row["subject_area"] is not None and 0.1 <= row["subject_area"] < 0.4]
+    close = [row["clip_id"] for row in rows if row["pair_similarity"] is not None and row["pair_similarity"] >= 0.9]
+    assert of(catalog, area="0.1..0.4") == large != []
+    assert of(catalog, similarity="0.9..") == close != []
 
 
 def test_choices_name_the_clips_that_their_facets_count(catalog: opens2v_data.OpenS2V) -> None:

@@ -96,9 +96,7 @@ def _status(num_rows: int, num_clips: int | None) -> str:
         return f'<p class="o-status" data-testid="count">{words}</p>'
     noun = "clip" if num_clips == 1 else "clips"
     found = f"<b>{num_clips:,}</b> {noun} · {num_rows:,} shown"
-    return (
-        f'<p class="o-status" data-testid="count" data-count="{num_clips}" data-announce="1">{found}</p>'
-    )
+    return f'<p class="o-status" data-testid="count" data-count="{num_clips}" data-announce="1">{found}</p>'
 
 
 def _pager(after: list[str], following: str | None) -> str:

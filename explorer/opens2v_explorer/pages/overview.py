@@ -14,11 +14,6 @@ from opens2v_explorer.gallery import COLUMNS, gallery
 from opens2v_explorer.histograms import histograms
 from opens2v_explorer.runtime import current
 
-NUM_PICTURES = 12
-
-LOOKED_AT = 50_000
-"""Clips of which the slow faults are counted in a larger catalog: two of them take minutes for five million."""
-
 FAULTS = {
     "near_copies": "Two subjects of a clip are nearly one box",
     "empty_masks": "A mask without a pixel",
@@ -41,17 +36,15 @@ def page() -> None:
     with places["distributions"].container():
         _distributions()
     places["kinds"].html(_shares())
-    hi = min(len(explorer.catalog), LOOKED_AT)
-    places["faults"].html(
-        f'{_heading("What looks wrong")}<p class="o-status" role="status">Looking at {hi:,} clips…</p>'
-    )
-    places["faults"].html(_faults(hi))
+    hi = min(len(explorer.catalog), answers.LOOKED_AT)
+    places["faults"].html(f'{_heading("What looks wrong")}<p class="o-status">Looking at {hi:,} clips…</p>')
+    places["faults"].html(_faults())
 
 
 def _title() -> str:
     explorer = current()
     if explorer.slice_name:
-        return f"OpenS2V-5M: {explorer.slice_name}, a slice of {len(explorer.catalog):,} clips"
+        return f"{explorer.slice_name}: a slice of OpenS2V-5M's {len(explorer.catalog):,} clips"
     return f"OpenS2V-5M: {len(explorer.catalog):,} clips"
 
 
@@ -78,9 +71,10 @@ def _totals(found: Mapping[str, Any]) -> str:
 
 
 def _pictures() -> str:
-    filters = Filters(sort="-aesthetic")
-    found = answers.rows(filters, after=None, n=NUM_PICTURES, columns=(*COLUMNS, "caption"))
-    more = markup.link(state.link_to("browse", filters), "Browse all", css="o-plain", data_testid="overview-browse")
+    found = answers.rows(answers.OVERVIEW, after=None, n=answers.OVERVIEW_PICTURES, columns=(*COLUMNS, "caption"))
+    more = markup.link(
+        state.link_to("browse", answers.OVERVIEW), "Browse all", css="o-plain", data_testid="overview-browse"
+    )
     rows = found.rows.to_pylist()
     if not rows:
         return f'{_heading("Clips")}<p class="o-status">The catalog has no clip.</p>'
@@ -89,10 +83,9 @@ def _pictures() -> str:
 
 def _distributions() -> None:
     st.html(_heading("How clips score", "Drag over a distribution, or move its handles, to filter by it."))
-    names = answers.brushed()
-    everything = {name: answers.distribution(Filters(), name) for name in names}
     filters = state.current_filters()
-    chosen = everything if filters.is_empty else {name: answers.distribution(filters, name) for name in names}
+    everything = answers.distributions(Filters())
+    chosen = everything if filters.is_empty else answers.distributions(filters)
     if everything:
         histograms(filters, everything, chosen, key="overview-ranges", wide=True)
     link = markup.link(state.link_to("browse"), "Browse the clips chosen", css="o-plain", data_testid="overview-chosen")
@@ -130,10 +123,9 @@ def _shares() -> str:
     return f'<div class="o-columns">{made}</div>'
 
 
-def _faults(hi: int) -> str:
-    explorer = current()
-    is_whole = hi >= len(explorer.catalog)
-    found = answers.answer("quality", lo=0, hi=hi)
+def _faults() -> str:
+    hi, found = answers.faults()
+    is_whole = hi >= len(current().catalog)
     rows = [
         {"fault": _to_browse(row["fault"].replace("_", " "), fault=row["fault"]), "cases": row["num_rows"],
          "clips": row["num_clips"], "share": _bar(row["num_clips"] / hi if hi else 0), "what it is": FAULTS.get(row["fault"], "")}

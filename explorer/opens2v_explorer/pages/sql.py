@@ -165,8 +165,8 @@ def _show(table: pa.Table, *, key: str, links: str, csv_of: Any) -> None:
         f'<p class="o-status" data-testid="sql-count" data-announce="1"><b>{rows.num_rows:,}</b> {noun}{more} {links}</p>'
     )
     if rows.num_rows:
-        names = _unique(rows.column_names)
-        shown = [_linked(row) for row in rows.rename_columns(names).to_pylist()]
+        names = rows.column_names
+        shown = [_linked(row) for row in rows.to_pylist()]
         st.html(markup.table(names, shown, caption="Answer", testid="answer"))
         st.download_button(
             "Download CSV", csv_of, file_name=f"opens2v-{key}.csv", mime="text/csv", on_click="ignore", key=f"csv-{key}"
@@ -178,16 +178,6 @@ def _linked(row: dict[str, Any]) -> dict[str, Any]:
         href = state.link_to("clip", Filters(), key=f"{row['part']}/{row['clip_key']}")
         row = row | {"clip_key": markup.Html(markup.link(href, escape(row["clip_key"])))}
     return row
-
-
-def _unique(names: list[str]) -> list[str]:
-    """Return names of columns, numbered where several are alike."""
-    seen: dict[str, int] = {}
-    made = []
-    for name in names:
-        seen[name] = seen.get(name, 0) + 1
-        made.append(name if seen[name] == 1 else f"{name}_{seen[name]}")
-    return made
 
 
 def _csv(table: pa.Table) -> str:

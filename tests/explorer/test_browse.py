@@ -1,0 +1,179 @@
+"""The page of clips: what it shows of the URL's filters, and what its widgets write there."""
+
+from __future__ import annotations
+
+import io
+import re
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+import opens2v_data
+from explorer.pages import html, make_explorer, run, url
+from opens2v_data.errors import QueryError
+from opens2v_explorer import answers, sharing, state
+from opens2v_explorer.filters import Filters
+from opens2v_explorer.pages import browse
+
+
+@pytest.fixture(autouse=True)
+def explorer(explorer_catalog: opens2v_data.OpenS2V, tmp_path: Path) -> Any:
+    return make_explorer(explorer_catalog, tmp_path)
+
+
+def cards(text: str) -> list[int]:
+    return [int(one) for one in re.findall(r'data-testid="card" data-clip="(\d+)"', text)]
+
+
+def test_all_clips_are_shown_and_counted_with_their_properties(explorer_catalog: opens2v_data.OpenS2V) -> None:
+    test = run("browse")
+    text = html(test)
+    assert not test.exception
+    assert cards(text) == explorer_catalog.all.ids().tolist()
+    assert f'data-count="{len(explorer_catalog)}"' in text
+    assert 'data-testid="chips"' not in text
+    for name in ("category", "source", "part", "fps", "size", "kind"):
+        facet = text.split(f'data-testid="facet-{name}"')[1].split("</details>")[0]
+        assert 'role="checkbox" aria-checked="false"' in facet, name
+    parts = text.split('data-testid="facet-part"')[1].split("</details>")[0]
+    numbers = [int(one) for one in re.findall(r'"o-count">(\d+)', parts)]
+    assert sum(numbers) == len(explorer_catalog)
+
+
+def test_filters_of_the_url_choose_clips_and_each_has_a_chip(explorer_catalog: opens2v_data.OpenS2V) -> None:
+    text = html(run("browse", "aesthetic=5..&q=dog&sort=-aesthetic"))
+    expected = explorer_catalog.where("aesthetic >= 5").search("dog").sort("-aesthetic").ids().tolist()
+    assert cards(text) == expected != []
+    assert text.count('data-testid="chip"') == 2
+    assert "Aesthetic 5 or more" in text
+    assert "caption: dog" in text
+
+
+def test_a_property_that_is_chosen_counts_its_other_values_too() -> None:
+    text = html(run("browse", "part=total_part1"))
+    facet = text.split('data-testid="facet-part"')[1].split("</details>")[0]
+    assert facet.count('aria-checked="true"') == 1
+    assert facet.count('role="checkbox"') == len(answers.facet(Filters(), "part"))
+    assert "(1 chosen)" in facet
+
+
+def test_no_results_offer_to_drop_each_filter_with_what_is_left() -> None:
+    text = html(run("browse", "category=nothing&part=total_part1&aesthetic=5.."))
+    assert 'data-state="no-results"' in text
+    assert text.count('data-testid="drop-filter"') == 1
+    assert "Remove Category: nothing" in text
+    both = html(run("browse", "category=nothing&part=nowhere"))
+    assert "No single filter is the reason" in both
+
+
+def test_an_empty_slice_shows_no_clip_and_no_error(explorer_catalog: opens2v_data.OpenS2V, tmp_path: Path) -> None:
+    make_explorer(explorer_catalog, tmp_path, start_slice=explorer_catalog.all.with_ids([]), slice_name="none")
+    test = run("browse")
+    assert not test.exception
+    assert 'data-state="no-results"' in html(test)
+
+
+def test_typing_words_writes_them_to_the_url_and_wrong_ones_are_told() -> None:
+    test = run("browse", "part=total_part1&after=abc")
+    test = run("browse", "part=total_part1")
+    test.text_input(key="o-q").set_value("dog OR woman").run()
+    assert url(test) == {"part": ["total_part1"], "q": ["dog OR woman"]}
+    assert test.text_input(key="o-q").value == "dog OR woman"
+    test.text_input(key="o-q").set_value("(dog").run()
+    assert "never closed" in html(test)
+    assert url(test)["q"] == ["dog OR woman"]
+    test.text_input(key="o-q").set_value("").run()
+    assert url(test) == {"part": ["total_part1"]}
+
+
+def test_choosing_an_order_writes_it_to_the_url(explorer_catalog: opens2v_data.OpenS2V) -> None:
+    test = run("browse")
+    test.selectbox(key="o-sort").set_value("-motion").run()
+    assert url(test) == {"sort": ["-motion"]}
+    assert cards(html(test)) == explorer_catalog.all.sort("-motion").ids().tolist()
+
+
+def test_the_table_shows_the_same_clips(explorer_catalog: opens2v_data.OpenS2V) -> None:
+    text = html(run("browse", "view=table"))
+    assert text.count('data-testid="row-link"') == len(explorer_catalog)
+    assert not cards(text)
+
+
+def test_pages_follow_each_other_forth_and_back(
+    explorer_catalog: opens2v_data.OpenS2V, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(browse, "PER_PAGE", 7)
+    seen: list[int] = []
+    query = "sort=-aesthetic"
+    pages = []
+    while query is not None:
+        text = html(run("browse", query))
+        pages.append(cards(text))
+        seen += pages[-1]
+        following = re.search(r'href="\?([^"]*)"[^>]*data-testid="page-next"', text)
+        query = following[1].replace("&amp;", "&") if following else None
+        last = text
+    assert seen == explorer_catalog.all.sort("-aesthetic").ids().tolist()
+    previous = re.search(r'href="\?([^"]*)"[^>]*data-testid="page-previous"', last)
+    assert previous
+    assert cards(html(run("browse", previous[1].replace("&amp;", "&")))) == pages[-2]
+    assert 'data-testid="page-first"' in last
+
+
+def test_a_place_of_another_order_is_told() -> None:
+    test = run("browse", "after=rubbish")
+    assert not test.exception
+    assert "is no page of this order" in html(test)
+
+
+def test_a_statement_that_is_refused_is_told_with_its_place() -> None:
+    test = run("browse", "among=SELECT nothing FROM clips")
+    assert not test.exception
+    assert 'data-testid="problem"' in html(test)
+    assert "nothing" in html(test)
+
+
+def test_what_is_shared_is_what_is_shown(explorer_catalog: opens2v_data.OpenS2V) -> None:
+    filters, _ = Filters.from_params({"part": ["total_part1"], "sort": ["-aesthetic"]})
+    expected = explorer_catalog.where("part = 'total_part1'").sort("-aesthetic").ids().tolist()
+    statement = sharing.sql_of(filters)
+    assert statement is not None
+    assert explorer_catalog.sql(statement).column("clip_id").to_pylist() == expected
+    saved = pq.read_table(io.BytesIO(sharing.slice_bytes(filters)))
+    assert saved.column("clip_id").to_pylist() == expected
+    lines = sharing.ids_csv(filters).splitlines()
+    assert lines[0] == "clip_id,part,clip_key"
+    assert [int(line.split(",")[0]) for line in lines[1:]] == expected
+    assert [one.clip.clip_id for one in explorer_catalog.get(sharing.ids_text(filters).split())] == expected
+
+
+def test_too_many_clips_are_not_exported_as_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sharing, "MAX_EXPORTED", 3)
+    with pytest.raises(QueryError, match="at most 3 clips to export as text"):
+        sharing.ids_csv(Filters())
+
+
+def test_answers_are_asked_once_and_those_by_verdict_again_when_one_was_added(
+    explorer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Filters] = []
+    original = state.current_slice
+    monkeypatch.setattr(state, "current_slice", lambda filters: asked.append(filters) or original(filters))
+    for _ in range(3):
+        assert answers.count(Filters(search="dog")) > 0
+        answers.count(Filters(verdict="judged"))
+    assert len(asked) == 2
+    monkeypatch.setattr(explorer.verdicts, "version", lambda: 99)
+    answers.count(Filters(search="dog"))
+    answers.count(Filters(verdict="judged"))
+    assert len(asked) == 3
+
+
+def test_classes_are_found_by_a_part_of_their_name(explorer_catalog: opens2v_data.OpenS2V) -> None:
+    found = answers.find_classes("wom")
+    assert found[0]["class_name"] == "woman"
+    assert all("wom" in row["class_name"].lower() for row in found)
+    assert len(answers.find_classes("")) <= 20
+    assert answers.find_classes("'; DROP") == []
