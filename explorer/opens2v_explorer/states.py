@@ -164,6 +164,13 @@ _TABLE = (
         status=404,
     ),
     State(
+        code="no-such-frame",
+        title="No such frame",
+        detail="The file has fewer frames.",
+        advice="Frames count from 0, in display order.",
+        status=404,
+    ),
+    State(
         code="bad-id",
         title="Not an id",
         detail="An id is a whole number from 0.",

@@ -108,6 +108,28 @@ class MediaReader:
         """
         return self._kept(("frame", clip_id), lambda: pictures.webp(self._annotated(clip_id), quality=90))
 
+    def still(self, clip_id: int, frame_idx: int) -> bytes:
+        """Return any one frame of the file, whole and not cropped: for players whose browser cannot seek to it.
+
+        Args:
+            frame_idx: display order from the first frame of the file.
+
+        Raises:
+            StateError: no-such-frame, or why there are no bytes or no picture.
+        """
+
+        def make() -> bytes:
+            facts = self.facts(clip_id)
+            if frame_idx >= facts.num_frames:
+                raise StateError(
+                    state("no-such-frame", f"The file has frames 0 to {facts.num_frames - 1}; {frame_idx} was asked for.")
+                )
+            data = self._file(clip_id)
+            with self._decoders, as_state():
+                return pictures.webp(read_frames(data, [frame_idx]).rgb[0], quality=90)
+
+        return self._kept(("still", clip_id, frame_idx), make)
+
     def cutout(self, clip_id: int, object_id: int, width: int | None = None, *, along: Along = "mask") -> bytes:
         """Return a subject cut out of the annotated frame, transparent around it.
 

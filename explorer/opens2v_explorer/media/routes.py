@@ -66,6 +66,7 @@ def _pictures(media: MediaReader) -> dict[str, _Make]:
     return {
         "clip/{clip_id}/poster.webp": lambda n, q: media.poster(n[0], _width(q) or 320),
         "clip/{clip_id}/frame.webp": lambda n, _: media.frame(n[0]),
+        "clip/{clip_id}/still/{frame_idx}.webp": lambda n, _: media.still(n[0], n[1]),
         "subject/{clip_id}/{object_id}/cutout.webp": cutout,
         "view/{clip_id}/{nth}/image.webp": lambda n, q: media.view(n[0], n[1], _width(q)),
         "view/{clip_id}/{nth}/source.webp": lambda n, q: media.view_source(n[0], n[1], _width(q)),

@@ -26,6 +26,11 @@ def frame(clip_id: int) -> str:
     return _address(f"clip/{int(clip_id)}/frame.webp")
 
 
+def still(clip_id: int, frame_idx: int) -> str:
+    """Return any one frame of the file, not cropped."""
+    return _address(f"clip/{int(clip_id)}/still/{int(frame_idx)}.webp")
+
+
 def video(clip_id: int) -> str:
     """Return the mp4; ranges of it can be asked for, and HEAD says whether it can be decoded."""
     return _address(f"clip/{int(clip_id)}/video.mp4")
