@@ -1,0 +1,168 @@
+"""Cross-video pairs: is it the same subject twice, and not the same picture?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from html import escape
+from typing import Any
+
+import streamlit as st
+
+from opens2v_data.errors import QueryError
+from opens2v_data.query.lookup import clip_ids_of
+from opens2v_data.query.pairpages import PairFilter, count_pairs, pair_page, pair_points
+from opens2v_explorer import clip_html, markup, pair_html, stage
+from opens2v_explorer.pair_params import ORDER_NAMES, PairParams, parse_bounds, presets, write_bounds
+from opens2v_explorer.runtime import current
+from opens2v_explorer.scatter import MAX_POINTS, scatter_data, show_scatter
+from opens2v_explorer.state import current_slice, link_to, param, set_params
+from opens2v_explorer.states import state
+
+PAIRS_SHOWN = 18
+
+
+def page() -> None:
+    """Show the pair of the URL, the scatter of all that are asked for, and some of them as a list."""
+    st.title("Pairs")
+    params = PairParams.read(param)
+    for notice in params.notices:
+        stage.show(stage.notice("Left out of the address.", notice, code="param"), key=f"notice-{notice}")
+    try:
+        wanted = params.filter(clip_id=_clip_id(params))
+        s = current_slice()
+        found = pair_page(s, wanted, order=params.order, after=param("after") or None, n=PAIRS_SHOWN)
+    except QueryError as error:
+        st.html(markup.problem("The pairs cannot be listed.", str(error)))
+        return
+    rows = found.rows.to_pylist()
+    stage.show(_head_html(params), key="pairs-head")
+    status = st.empty()
+    with status:
+        st.html(f'<p class="o-status" role="status" data-testid="pairs-status">{escape(state("counting").title)}</p>')
+    shown = _shown(rows)
+    film, side = st.columns([3, 2], gap="medium")
+    with film:
+        if shown is None:
+            stage.show(clip_html.state_html(_nothing(params)), key="pairs-none")
+        else:
+            _show_pair(shown)
+    with side:
+        _show_order(params)
+        points = pair_points(s, PairFilter(classes=wanted.classes, clip_id=wanted.clip_id), most=MAX_POINTS)
+        _show_scatter(params, points, shown)
+    if rows:
+        _show_list(rows, params, shown, found.after)
+    total = count_pairs(s, wanted)
+    with status:
+        st.html(f'<p class="o-status" role="status" data-testid="pairs-status"><b>{total:,}</b> pairs{_of(params)}</p>')
+
+
+def _clip_id(params: PairParams) -> int | None:
+    return int(clip_ids_of(current().catalog.query, [params.of])[0]) if params.of else None
+
+
+def _of(params: PairParams) -> str:
+    if not params.of:
+        return " whose clips both meet the filters"
+    return f" of clip {markup.link(link_to('clip', key=params.of), escape(params.of))}"
+
+
+def _nothing(params: PairParams) -> Any:
+    is_all = params == PairParams(order=params.order)
+    if is_all or params == PairParams(order=params.order, of=params.of):
+        return state("no-pairs")
+    return state("no-pairs", "No pair has these similarities and classes. Choose All, or clear the ranges.")
+
+
+def _head_html(params: PairParams) -> str:
+    items = []
+    for name, one in presets(params):
+        is_current = (one.image, one.text, one.classes) == (params.image, params.text, params.classes)
+        mark = {"aria_current": "true"} if is_current else {}
+        href = link_to("pairs", None, **one.to_params())
+        items.append(markup.link(href, escape(name), css="preset", keep=f"preset-{name}", data_testid="preset", **mark))
+    return f'<nav class="links presets" aria-label="Presets">{"".join(items)}</nav>'
+
+
+def _shown(rows: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """Return the row of the pair to show large: that of the URL, else the first of the list."""
+    text = param("pair")
+    if text.isdecimal() and len(text) < 18:
+        known = next((row for row in rows if row["pair_id"] == int(text)), None)
+        if known is not None:
+            return known
+        fetched = current().catalog.query.fetch("pairs", [int(text)]).to_pylist()
+        if fetched:
+            return fetched[0]
+    return rows[0] if rows else None
+
+
+def _show_pair(row: Mapping[str, Any]) -> None:
+    sides = pair_html.sides_of(row)
+    stage.show(pair_html.pair_html(row, sides), key=f"pair-{row['pair_id']}")
+    if pair_html.verdict_target(sides) is None:
+        stage.show(
+            '<p class="note">A side names no subject of this catalog, so there is nothing to judge.</p>',
+            key="no-verdict",
+        )
+
+
+def _show_order(params: PairParams) -> None:
+    def changed() -> None:
+        order = st.session_state["pairs-order"]
+        set_params(order=None if order == "-image" else order, after=None, pair=None)
+
+    st.session_state["pairs-order"] = params.order
+    st.selectbox(
+        "Order", list(ORDER_NAMES), format_func=lambda one: ORDER_NAMES[one], key="pairs-order", on_change=changed
+    )
+
+
+def _show_scatter(params: PairParams, points: Any, shown: Mapping[str, Any] | None) -> None:
+    def ranged(value: Any) -> None:
+        try:
+            texts = {name: _written(value[field]) for name, field in (("img", "image"), ("txt", "text"))}
+        except (KeyError, TypeError, ValueError):
+            return
+        set_params(**texts, after=None, pair=None)
+
+    selected = None if shown is None else shown["pair_id"]
+    data = scatter_data(points, params, total=None, selected=selected)
+    show_scatter(data, key="pairs-scatter", on_range=ranged, on_pick=lambda pair: set_params(pair=str(pair)))
+
+
+def _written(edges: Any) -> str | None:
+    low, high = edges
+    text = write_bounds((None if low is None else float(low), None if high is None else float(high)))
+    parse_bounds(text)
+    return text or None
+
+
+def _show_list(
+    rows: list[dict[str, Any]], params: PairParams, shown: Mapping[str, Any] | None, after: str | None
+) -> None:
+    clip_ids = {row[name] for row in rows for name in ("clip_id", "partner_clip_id") if row[name] is not None}
+    current().media.prime(clip_ids)
+    asked = params.to_params()
+    here = param("after") or None
+    items = [
+        pair_html.row_html(
+            row,
+            href=link_to("pairs", None, **asked, after=here, pair=row["pair_id"]),
+            is_current=shown is not None and row["pair_id"] == shown["pair_id"],
+            verdict=None,
+        )
+        for row in rows
+    ]
+    pager = []
+    if here:
+        pager.append(
+            markup.link(link_to("pairs", None, **asked), "First pairs", keep="pairs-first", data_testid="pairs-first")
+        )
+    if after:
+        href = link_to("pairs", None, **asked, after=after)
+        pager.append(markup.link(href, "Next pairs", keep="pairs-next", data_testid="pairs-next"))
+    stage.show(
+        f'<h3>Pairs in this order</h3>{pair_html.rows_html(items)}<p class="links">{"".join(pager)}</p>',
+        key="pairs-list",
+    )
