@@ -7,20 +7,11 @@ from html import escape
 from pathlib import Path
 from string import Template
 
-from opens2v_eval.leaderboard import NO_VALUE, Board, BoardRow, RowCheck
-from opens2v_eval.plots import Line
+from opens2v_eval.counting import CAUTIONS
+from opens2v_eval.leaderboard import NO_VALUE, Board, BoardRow, Line, RowCheck
 from opens2v_eval.scales import SCALES
 
 TEMPLATE = Path(__file__).with_name("board_page.html")
-
-CAUTIONS = (
-    "NexusScore is divided by the number of frames in which anything was found, so it falls as the subject is seen in more "
-    "frames, and prompts where nothing is found leave its mean.",
-    "FaceSim is the mean over frames that have a face, so a face that vanishes is rewarded.",
-    "MotionAmplitude is the absolute value of a signed mean, so opposite motions cancel.",
-    "A metric that is missing counts as 0 in a total.",
-)
-"""What a reader of a number of the published mode should know; shown with every board and table."""
 
 
 def score_columns(board: Board) -> tuple[str, ...]:

@@ -24,6 +24,16 @@ _MULTIFACE_WITH_PLACE = frozenset(f"multiface_{n}" for n in (1, 8, 10, 11, 13, 1
 """The prompts of several faces that also have a place as reference, which NexusScore looks for (Open-Domain_Eval.json)."""
 
 
+CAUTIONS = (
+    "NexusScore is divided by the number of frames in which anything was found, so it falls as the subject is seen in more "
+    "frames, and prompts where nothing is found leave its mean.",
+    "FaceSim is the mean over frames that have a face, so a face that vanishes is rewarded.",
+    "MotionAmplitude is the absolute value of a signed mean, so opposite motions cancel.",
+    "A metric that is missing counts as 0 in a total.",
+)
+"""What a reader of a number of the published mode should know; shown with every board and table."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Coverage:
     """For how many prompts a metric has a number that counts.

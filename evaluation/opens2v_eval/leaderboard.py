@@ -13,7 +13,7 @@ import csv
 import io
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -111,6 +111,14 @@ class RowCheck:
     def agrees(self) -> bool:
         """Whether the total is that of the columns."""
         return self.difference is not None and self.difference <= self.tolerance
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """A model's values in percent by column, as plots draw them; None where it has none."""
+
+    name: str
+    values: Mapping[str, float | None]
 
 
 def read_board(path: str | Path) -> Board:

@@ -8,11 +8,10 @@ from __future__ import annotations
 import io
 import math
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from opens2v_data.errors import MissingExtraError
 
@@ -23,6 +22,9 @@ try:
     from matplotlib.figure import Figure
 except ImportError as error:
     raise MissingExtraError(package="matplotlib", extra="eval", needed_for="a plot") from error
+
+if TYPE_CHECKING:
+    from opens2v_eval.leaderboard import Line
 
 Kind = Literal["parallel", "radar"]
 
@@ -59,14 +61,6 @@ _RC: Any = {
 
 _BREAK = re.compile(r"(?<=[a-z])(?=[A-Z])")
 """Where a name such as MotionSmoothness is broken, so that it does not run into its neighbour."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Line:
-    """A model's values in percent by column; None where it has none."""
-
-    name: str
-    values: Mapping[str, float | None]
 
 
 def draw(lines: Sequence[Line], columns: Sequence[str], *, kind: Kind = "parallel", title: str = "") -> Figure:

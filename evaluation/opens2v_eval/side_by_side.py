@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from opens2v_eval.board_page import CAUTIONS
 from opens2v_eval.bootstrap import Bootstrap
+from opens2v_eval.counting import CAUTIONS
 from opens2v_eval.prompts import CATEGORIES, Prompt, Prompts
 from opens2v_eval.scales import SCALES, Mode, Version, weights
 from opens2v_eval.scorefiles import Scores

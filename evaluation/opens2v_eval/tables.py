@@ -38,8 +38,8 @@ def score_rows(tables: Sequence[ScoreTable]) -> tuple[tuple[str, ...], list[tupl
         header += [table.mode, "interval", "videos"]
         for row, line in zip(rows, table.lines, strict=False):
             counted = line.coverage.num_counted + len(line.coverage.unexpected)
-            shown = "missing" if line.share is None else percent(line.share)
-            row += [shown, range_text(line.interval), f"{counted} of {line.coverage.num_expected}"]
+            videos = "missing" if line.share is None else f"{counted} of {line.coverage.num_expected}"
+            row += [percent(line.share), range_text(line.interval), videos]
         rows[-1] += [percent(table.total), range_text(table.interval), ""]
     return tuple(header), [tuple(row) for row in rows]
 

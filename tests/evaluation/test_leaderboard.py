@@ -16,9 +16,11 @@ from hypothesis import strategies as st
 
 from evaluation.made import write_model
 from opens2v_data.errors import BoardError
-from opens2v_eval.board_page import CAUTIONS, board_lines, check_text, disagreements, html_page, markdown, score_columns
+from opens2v_eval.board_page import board_lines, check_text, disagreements, html_page, markdown, score_columns
+from opens2v_eval.counting import CAUTIONS
 from opens2v_eval.leaderboard import (
     Board,
+    Line,
     add_model,
     board_text,
     check_board,
@@ -32,7 +34,7 @@ from opens2v_eval.scorefiles import read_scores
 from opens2v_eval.totals import ScoreTable, score_table
 
 pytest.importorskip("matplotlib", reason="the extra eval is not installed")
-from opens2v_eval.plots import MAX_LINES, Line, draw, inline_svg, save, svg
+from opens2v_eval.plots import MAX_LINES, draw, inline_svg, save, svg
 
 NUMBERS = "57.55%,47.21%,94.97%,15.02%,55.09%,67.27%,44.08%,67.04%\n"
 OPEN = (

@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the step."""
-    from opens2v_eval.board_page import CAUTIONS
+    from opens2v_eval.counting import CAUTIONS
     from opens2v_eval.tables import score_notes, score_rows, score_values, share_rows
     from opens2v_eval.totals import by_category, by_prompt, score_table
 
