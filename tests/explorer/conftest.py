@@ -19,6 +19,22 @@ if TYPE_CHECKING:
 pytest.importorskip("streamlit", reason="the explorer needs the extra `explorer`")
 
 
+SETTINGS = """
+[server]
+address = "0.0.0.0"
+port = 1
+baseUrlPath = "elsewhere"
+enableStaticServing = true
+enableXsrfProtection = false
+enableCORS = false
+enableAgentApi = true
+[browser]
+gatherUsageStats = true
+[client]
+allowedOrigins = ["https://example.org"]
+"""
+
+
 @dataclass(frozen=True, kw_only=True)
 class BrokenCatalog:
     """A catalog of the sample release, some of whose files were damaged after it was made. Clips by id.
@@ -93,7 +109,11 @@ def broken_catalog(sample_release: Path, tmp_path_factory: pytest.TempPathFactor
 @pytest.fixture(scope="session")
 def running_explorer(broken_catalog: BrokenCatalog, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The explorer of `broken_catalog`, running until the session ends; its verdicts are shared by the tests of a session."""
-    server = start(broken_catalog.root, tmp_path_factory.mktemp("explorer"))
+    folder = tmp_path_factory.mktemp("explorer")
+    # What lies in the folder where somebody starts it must not open a door or send anything anywhere.
+    (folder / ".streamlit").mkdir()
+    (folder / ".streamlit" / "config.toml").write_text(SETTINGS)
+    server = start(broken_catalog.root, folder)
     try:
         yield server
     finally:

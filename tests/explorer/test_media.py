@@ -66,6 +66,12 @@ def client(explorer: Explorer) -> TestClient:
     return TestClient(make_app(explorer, pages=False), base_url=BASE)
 
 
+@pytest.fixture(autouse=True)
+def in_use(explorer: Explorer) -> None:
+    """Addresses are those of this explorer, whatever the test before served."""
+    runtime.use(explorer)
+
+
 def pixels(answer: Response) -> np.ndarray:
     assert (answer.status_code, answer.headers["content-type"]) == (200, "image/webp"), answer.text
     return np.asarray(Image.open(io.BytesIO(answer.content)))
