@@ -316,6 +316,27 @@ def test_a_run_without_videos_or_with_a_strange_metric_says_so_at_once(
     assert shown.code == 2 and "--option" in shown.err
 
 
+def test_what_a_language_model_would_take_is_told_before_it_is_asked(opens2v: Run, tmp_path: Path) -> None:
+    pytest.importorskip("av", reason="the extra video is not installed")
+    pytest.importorskip("torch", reason="the extra eval is not installed")
+    from evaluation.videos import moving_pictures, write_video
+
+    entry = {"prompt": "A cup.", "img_paths": ["a.png"], "class_label": ["Cup"]}
+    prompts = tmp_path / "mine.json"
+    prompts.write_text(json.dumps({"singleobj_1": entry}), encoding="utf-8")
+    write_video(tmp_path / "singleobj_1.mp4", moving_pictures(20))
+    arguments = ("eval", "run", tmp_path, "--prompts", prompts, "--unchecked", "--estimate")
+    estimate = json.loads(opens2v(*arguments, "--metrics", "naturalscore", "--json", "--prices", "2,10").out)
+    assert (estimate["videos"], estimate["requests"], estimate["images"]) == (1, 3, 48)
+    assert estimate["cost"] == (estimate["input_tokens"] * 2 + estimate["output_tokens"] * 10) / 1e6
+    shown = opens2v(*arguments, "--metrics", "naturalscore")
+    assert shown.code == 0 and shown.out.startswith("naturalscore: 1 videos, 3 requests with 48 images")
+    shown = opens2v(*arguments, "--metrics", "motion_amplitude")
+    assert shown.code == 2 and "--estimate is of naturalscore" in shown.err
+    shown = opens2v(*arguments, "--prices", "cheap")
+    assert shown.code == 2 and "expected two numbers with a comma between" in shown.err
+
+
 def test_modes_of_the_parser_are_those_of_the_library() -> None:
     from opens2v_eval.scales import DOMAINS, MODES, VERSIONS
 

@@ -143,9 +143,10 @@ def _added(board: Board, arguments: argparse.Namespace) -> Board:
         bootstrap=None,
     )
     if not arguments.quiet:
+        from opens2v_eval.provenance import provenance_notes
         from opens2v_eval.tables import score_notes
 
-        for text in (*score_notes(table), *map(str, table.notes)):
+        for text in (*score_notes(table), *provenance_notes(scores), *map(str, table.notes)):
             note(text)
     return add_model(
         board,

@@ -111,7 +111,11 @@ def _values(prompts: Prompts, check: VideoCheck | None) -> dict[str, object]:
 
 
 def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - MAX_NAMES} more (--json has all)" if len(names) > MAX_NAMES else ""
+    more = (
+        f" and {len(names) - MAX_NAMES} more (`opens2v eval prompts --videos --json` has all)"
+        if len(names) > MAX_NAMES
+        else ""
+    )
     return ", ".join(names[:MAX_NAMES]) + more
 
 

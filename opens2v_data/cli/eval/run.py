@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import argparse
 import json
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, cast
 
 from opens2v_data.cli.eval.common import HUB_DATASET, SOURCE_HELP, add_domain_arguments
 from opens2v_data.cli.eval.prompts import tell_videos
-from opens2v_data.cli.output import ProgressBars, add_output_arguments, note, print_json, share
+from opens2v_data.cli.output import ProgressBars, add_output_arguments, note, positive, print_json, share
+
+if TYPE_CHECKING:
+    from opens2v_eval.metrics import Metric
+    from opens2v_eval.running import Scorer
+    from opens2v_eval.videos import VideoCheck
 
 NAME = "run"
 HELP = "score a model's videos with the metrics (extra: eval)"
@@ -51,6 +58,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="METRIC.NAME=VALUE",
         help="an option of a metric's class, such as aesthetics.clip=./clip-vit-large-patch14; may be repeated",
     )
+    parser.add_argument(
+        "--ray",
+        type=positive,
+        metavar="N",
+        help="score on N workers of Ray (extra: ray), each with the device, instead of in this process",
+    )
+    parser.add_argument(
+        "--estimate", action="store_true", help="only tell what asking a language model (naturalscore) would take"
+    )
+    parser.add_argument(
+        "--prices",
+        type=_prices,
+        metavar="IN,OUT",
+        help="of a million tokens to and from that model, for --estimate",
+    )
     parser.add_argument("--keep-failed", action="store_true", help="do not try again what failed in an earlier run")
     add_output_arguments(parser, with_json="print what became of each as JSON")
 
@@ -78,15 +100,19 @@ def run(arguments: argparse.Namespace) -> int:
         raise EvaluationError(
             f"{check.folder}: none of {len(prompts)} prompts has a video that can be read: name them KEY.mp4"
         )
+    if arguments.estimate:
+        return _estimate(arguments, metrics, check)
+    device = _device(arguments.device)
     with ProgressBars(stages, quiet=arguments.quiet) as bars:
         report = score_videos(
             check.found,
             prompts,
             metrics=metrics,
             out=arguments.output,
-            device=_device(arguments.device),
+            device=device,
             shard=arguments.shard,
             retry_failed=not arguments.keep_failed,
+            scorer=_scorer(arguments.ray, device),
             progress=bars,
         )
     if arguments.json:
@@ -111,6 +137,40 @@ def run(arguments: argparse.Namespace) -> int:
             f"failed; in {arguments.output}"
         )
     return 1 if report.failed else 0
+
+
+def _estimate(arguments: argparse.Namespace, metrics: Sequence[Metric], check: VideoCheck) -> int:
+    from opens2v_loaders import probe
+
+    judges = [metric for metric in metrics if hasattr(metric, "estimate")]
+    if not judges:
+        raise ValueError("--estimate is of naturalscore, which is not among --metrics")
+    infos = [probe(path) for path in check.found.values()]
+    sizes = [(info.width, info.height, info.num_frames_from_packets) for info in infos]
+    prices = dict(zip(("input_price", "output_price"), arguments.prices or (), strict=False))
+    for metric in judges:
+        estimate = cast(Any, metric).estimate(sizes, **prices)
+        if arguments.json:
+            print_json(asdict(estimate))
+        else:
+            print(f"{metric.name}: {estimate}")
+    return 0
+
+
+def _scorer(num_workers: int | None, device: str) -> Scorer | None:
+    if num_workers is None:
+        return None
+    from opens2v_eval.ray_running import RayScorer
+
+    return RayScorer(num_workers=num_workers, device=device, num_gpus=0 if device == "cpu" else 1)
+
+
+def _prices(text: str) -> tuple[float, float]:
+    try:
+        into, out = map(float, text.split(","))
+        return into, out
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected two numbers with a comma between, got {text}") from None
 
 
 def options_of(texts: list[str]) -> dict[str, dict[str, Any]]:

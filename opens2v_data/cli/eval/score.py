@@ -47,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run the step."""
     from opens2v_eval.counting import CAUTIONS
+    from opens2v_eval.provenance import provenance_notes
     from opens2v_eval.tables import score_notes, score_rows, score_values, share_rows
     from opens2v_eval.totals import by_category, by_prompt, score_table
 
@@ -82,8 +83,8 @@ def run(arguments: argparse.Namespace) -> int:
         for table in tables:
             for text in score_notes(table):
                 note(f"{table.mode}: {text}" if len(tables) > 1 else text)
-        for found in scores.notes:
-            note(str(found))
+        for text in (*provenance_notes(scores), *map(str, scores.notes)):
+            note(text)
         if "published" in modes:
             note("what the published mode rewards:")
             for text in CAUTIONS:
