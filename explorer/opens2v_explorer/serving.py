@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from opens2v_data.dataset import OpenS2V
 
-SCRIPT = Path(__file__).with_name("app.py")
+SCRIPT = Path(__file__).with_name("script") / "run.py"
 
 STOP_SECONDS = 1
 """For answers under way when Ctrl-C comes."""
