@@ -1,0 +1,262 @@
+"""How long do the explorer's pages take at 5 M clips, in a real browser, and how much memory does it hold?
+
+Starts `opens2v explore` on a catalog of `big_catalog.py` and drives Debian's Chromium over it. Behind the catalog stands a
+release of sparse files that holds the bytes of the clips that are shown, each of them the same real mp4 (`sparse_release.py`), so
+pictures and videos come out of split tars as they would. Each figure is what a person waits for, measured in the page from the
+click or key to the frame in which the thing is there; every question is another one, so that no answer comes out of a cache.
+
+    python benchmarks/big_catalog.py --clips 5400000 /data/big
+    python benchmarks/explorer.py /data/big
+
+    first view   a browser that was never here opens Browse: until the gallery stands, and until its pictures in view do
+    filter       a range of scores: until the gallery is another one; until the count and the facets are those of it
+    text         a word: until its first 60 clips stand, by the caption index
+    clip         a tile is clicked: until the annotated frame and the subjects stand
+    swap         a verdict by key in Triage: until the next clip is on the screen
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from urllib.parse import urlencode
+
+import psutil
+from decode import the_clip
+from measure import ROOT, machine, table
+from playwright.sync_api import Browser, Page, sync_playwright
+from sparse_release import lay_out, put
+
+import opens2v_data
+
+CHROMIUM = "/usr/bin/chromium"
+ARGUMENTS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+WORDS = ("guitar", "beach", "kitchen", "dog", "street", "mountain", "horse", "garden", "flowers", "market")
+NUM_CLIPS = 260
+PICTURES_IN_VIEW = 12
+RSS_AFTER = 200
+TARGETS = {
+    "first view": 2000.0,
+    "filter: gallery": 700.0,
+    "filter: count and facets": 1500.0,
+    "text: first 60": 500.0,
+    "clip": 1000.0,
+    "triage swap": 50.0,
+    "RSS": 1024.0,
+}
+"""Milliseconds, and MB: the budget of the design notes."""
+
+GO = """async ({url, wanted, seconds}) => {
+  const started = performance.now();
+  const before = document.querySelector("[data-testid='gallery'] a")?.getAttribute("href") ?? null;
+  if (url) document.dispatchEvent(new CustomEvent("o-go", {detail: url}));
+  const is = {
+    gallery: () => {
+      const first = document.querySelector("[data-testid='gallery'] a")?.getAttribute("href") ?? null;
+      const empty = document.querySelector("[data-state='no-results']");
+      return (first && first !== before) || empty;
+    },
+    count: () => is.gallery() && document.querySelector("[data-testid='count'][data-count]"),
+    facets: () => is.count() && !document.querySelector("[data-stale='true']"),
+    clip: () => {
+      const frames = [...document.querySelectorAll("[data-testid='still'], .o-stage img, img[data-media]")];
+      const ready = frames.some((one) => one.complete && one.naturalWidth > 300);
+      return location.pathname === "/clip" && ready && document.querySelector("[data-testid='regions']");
+    },
+  };
+  const found = {};
+  while (performance.now() - started < seconds * 1000) {
+    for (const name of wanted) if (!(name in found) && is[name]()) found[name] = performance.now() - started;
+    if (wanted.every((name) => name in found)) break;
+    await new Promise(requestAnimationFrame);
+  }
+  return found;
+}"""
+
+
+class Explorer:
+    """`opens2v explore` of a catalog in a process of its own."""
+
+    def __init__(self, catalog: Path, release: Path, folder: Path) -> None:
+        command = [
+            sys.executable,
+            "-m",
+            "opens2v_data.cli",
+            "explore",
+            str(catalog),
+            "--release",
+            str(release),
+            "--port",
+            "0",
+        ]
+        command += ["--no-browser", "--verdicts", str(folder / "verdicts.sqlite"), "--reviewer", "benchmark"]
+        environment = os.environ | {"XDG_CACHE_HOME": str(folder / "cache")}
+        begun = time.perf_counter()
+        self.process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
+        self.url = ""
+        ready = threading.Event()
+
+        def listen() -> None:
+            for line in self.process.stderr or ():
+                if found := re.search(r"is at (http://\S+)", line):
+                    self.url = found[1]
+                    ready.set()
+                elif not self.url:
+                    print(line, end="", file=sys.stderr)
+            ready.set()
+
+        threading.Thread(target=listen, daemon=True).start()
+        ready.wait(120)
+        if not self.url:
+            raise SystemExit("the explorer did not start")
+        self.start_seconds = time.perf_counter() - begun
+
+    def rss_mb(self) -> float:
+        """Return the memory of the process and its children."""
+        me = psutil.Process(self.process.pid)
+        return sum(one.memory_info().rss for one in [me, *me.children(recursive=True)]) / 2**20
+
+    def cpu_seconds(self) -> float:
+        """Return the CPU seconds of the process so far."""
+        times = psutil.Process(self.process.pid).cpu_times()
+        return times.user + times.system
+
+    def stop(self) -> None:
+        """End it."""
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait(20)
+
+
+def main() -> None:
+    """Measure and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("catalog", type=Path)
+    parser.add_argument("--clip", type=Path, help="an mp4 (default: the release's sample clip, else a generated one)")
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--chromium", default=CHROMIUM)
+    arguments = parser.parse_args()
+    catalog = opens2v_data.open(arguments.catalog)
+    mp4 = the_clip(arguments.clip)
+    with tempfile.TemporaryDirectory(prefix="opens2v-bench-") as name:
+        folder = Path(name)
+        ids = _prepared(catalog, folder / "release", mp4)
+        server = Explorer(arguments.catalog, folder / "release", folder)
+        try:
+            with sync_playwright() as playwright:
+                browser = playwright.chromium.launch(executable_path=arguments.chromium, args=ARGUMENTS)
+                found = measure(browser, server, ids, runs=arguments.runs)
+                browser.close()
+        finally:
+            server.stop()
+    report(catalog, server, found)
+
+
+def _prepared(catalog: opens2v_data.OpenS2V, release: Path, mp4: bytes) -> list[int]:
+    """Lay out the release with the bytes of clips that can be shown whole; return these."""
+    lay_out(catalog, release)
+    fits = catalog.where("width = 1280 AND height = 720 AND num_frames <= 95 AND crop_x1 - crop_x0 >= 1200").limit(
+        20_000
+    )
+    ids = put(catalog, release, [int(one) for one in fits.ids()][:: max(1, len(fits.ids()) // (8 * NUM_CLIPS))], mp4)
+    if len(ids) < NUM_CLIPS:
+        raise SystemExit(f"only {len(ids)} of the catalog's clips have room for an mp4 of {len(mp4):,} bytes")
+    put(catalog, release, [int(one) for one in catalog.all.limit(60).ids()], mp4)
+    return ids[:NUM_CLIPS]
+
+
+def measure(browser: Browser, server: Explorer, ids: list[int], *, runs: int) -> dict[str, list[float]]:
+    """Return milliseconds by what was waited for, and MB."""
+    found: dict[str, list[float]] = {name: [] for name in TARGETS}
+    found["start"] = [server.start_seconds * 1000]
+    time.sleep(15)  # the numbers of clips are loaded into memory after the start; "warm" is after that
+    for run in range(runs + 1):
+        page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
+        begun = time.perf_counter()
+        page.goto(f"{server.url}/browse")
+        page.wait_for_selector("[data-testid='gallery'] a")
+        if run:  # the first browser of a server waits for Streamlit's own imports
+            found["first view"].append((time.perf_counter() - begun) * 1000)
+        else:
+            found["first view, cold"] = [(time.perf_counter() - begun) * 1000]
+        page.wait_for_selector("[data-testid='count'][data-count]", timeout=60_000)
+        if run == runs:
+            _filters(page, found, runs)
+        page.context.close()
+    _clips(browser, server, ids, found, runs)
+    _triage(browser, server, ids, found)
+    found["RSS"] = [server.rss_mb()]
+    return found
+
+
+def _go(page: Page, path: str, wanted: list[str], *, seconds: float = 30.0) -> dict[str, float]:
+    return page.evaluate(GO, {"url": path, "wanted": wanted, "seconds": seconds})
+
+
+def _filters(page: Page, found: dict[str, list[float]], runs: int) -> None:
+    for number in range(runs):
+        low = round(5.0 + 0.07 * number, 2)
+        got = _go(page, f"/browse?aesthetic={low}..&sort=-motion", ["gallery", "facets"])
+        found["filter: gallery"].append(got.get("gallery", float("nan")))
+        found["filter: count and facets"].append(got.get("facets", float("nan")))
+        page.wait_for_timeout(3000)
+    for word in WORDS[:runs]:
+        got = _go(page, f"/browse?{urlencode({'q': word})}", ["gallery"])
+        found["text: first 60"].append(got.get("gallery", float("nan")))
+        page.wait_for_timeout(2000)
+
+
+def _clips(browser: Browser, server: Explorer, ids: list[int], found: dict[str, list[float]], runs: int) -> None:
+    page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
+    for number in range(runs):
+        some = ",".join(map(str, ids[number * 10 : number * 10 + 10]))
+        page.goto(f"{server.url}/browse?ids={some}")
+        page.wait_for_selector("[data-testid='gallery'] a")
+        page.wait_for_selector("[data-testid='count'][data-count]", timeout=60_000)
+        page.wait_for_timeout(1500)
+        href = page.locator("[data-testid='gallery'] a").first.get_attribute("href")
+        found["clip"].append(_go(page, str(href), ["clip"]).get("clip", float("nan")))
+    page.context.close()
+
+
+def _triage(browser: Browser, server: Explorer, ids: list[int], found: dict[str, list[float]]) -> None:
+    page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
+    page.goto(f"{server.url}/triage?ids={','.join(map(str, ids))}")
+    page.wait_for_selector("[data-testid='triage-clip']")
+    page.wait_for_timeout(3000)
+    for number in range(RSS_AFTER):
+        page.keyboard.press("k")
+        page.wait_for_timeout(250)
+        swap = page.locator("[data-testid='triage']").get_attribute("data-swap-ms")
+        if swap is not None and number >= 5:
+            found["triage swap"].append(float(swap))
+    page.context.close()
+
+
+def report(catalog: opens2v_data.OpenS2V, server: Explorer, found: dict[str, list[float]]) -> None:
+    """Print what was found beside the budget."""
+    print(f"{machine()}; {len(catalog):,} clips; {RSS_AFTER} clips judged in Triage\n")
+    rows = []
+    for name, values in found.items():
+        unit, target = ("MB" if name == "RSS" else "ms"), TARGETS.get(name)
+        middle = statistics.median(values) if values else float("nan")
+        verdict = "" if target is None else f"budget {target:,.0f} {unit} {'met' if middle <= target else 'NOT MET'}"
+        rows.append([name, f"{middle:,.0f} {unit}", f"{max(values, default=float('nan')):,.0f}", len(values), verdict])
+    print(table(rows, ["what", "median", "most", "runs", ""]))
+    print(f"\n{json.dumps({name: [round(value, 1) for value in values] for name, values in found.items()})}")
+
+
+if __name__ == "__main__":
+    main()
