@@ -23,6 +23,7 @@ from opens2v_eval.frames import Video
 from opens2v_eval.metrics import create_metric
 from opens2v_eval.results import Result, ResultsWriter, read_results, results_path
 from opens2v_eval.scorefiles import write_scores
+from opens2v_eval.threads import map_in_threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -104,7 +105,7 @@ class RunReport:
 
 
 class LocalScorer:
-    """Computes in this process, one video after another.
+    """Computes in this process, one video after another; in threads where a metric only waits (`parallel_videos`).
 
     Args:
         device: `cpu`, `cuda`, `cuda:1`: where frames and models are.
@@ -117,8 +118,8 @@ class LocalScorer:
         """Set the metric up, score each, let it go."""
         metric.setup(self._device)
         try:
-            for task in tasks:
-                yield result_of(metric, task, device=self._device)
+            threads = getattr(metric, "parallel_videos", 1)
+            yield from map_in_threads(lambda task: result_of(metric, task, device=self._device), tasks, threads=threads)
         finally:
             metric.close()
 

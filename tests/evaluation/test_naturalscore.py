@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from evaluation.openaiserver import OpenAiServer, Reply
@@ -19,6 +22,10 @@ from opens2v_data.errors import MetricError
 from opens2v_eval.frames import Video
 from opens2v_eval.metrics import create_metric
 from opens2v_eval.metrics.naturalscore import QUESTION, NaturalScore, jpeg, long_side_size
+from opens2v_eval.prompts import Prompts
+from opens2v_eval.running import run
+from opens2v_eval.scorefiles import read_scores
+from opens2v_eval.threads import map_in_threads
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -140,3 +147,53 @@ def test_words_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     (tmp_path / "empty.txt").write_text(" \n")
     with pytest.raises(MetricError, match="the file is empty"):
         NaturalScore(prompt_file=str(tmp_path / "empty.txt"))
+
+
+def test_a_run_asks_about_several_videos_at_once_and_writes_upstreams_files(tmp_path: Path) -> None:
+    keys = [f"singleobj_{number}" for number in range(1, 5)]
+    made = {key: write_prompt(tmp_path, key, (f"Images/{key}.png", "Dog", picture(30, 30))) for key in keys}
+    prompts = Prompts(domain="open", prompts=made, source="here", root=tmp_path)
+    videos = {
+        key: write_video(tmp_path / f"{key}.mp4", moving_pictures(20, height=64, width=96, seed=seed))
+        for seed, key in enumerate(keys)
+    }
+    with OpenAiServer(waits_for=6) as server:
+        options = {
+            "model": "judge",
+            "base_url": server.base_url,
+            "store": str(tmp_path / "a.jsonl"),
+            "max_in_flight": 6,
+        }
+        for counts in ((4, 0), (0, 4)):
+            report = run(
+                videos, prompts, metrics=["naturalscore"], out=tmp_path / "scores", options={"naturalscore": options}
+            )
+            assert (report.scored, report.kept, report.failed) == (*counts, ())
+        assert server.most_in_flight == 6 and len(server.asked) == 12
+    assert [path.name for path in report.files] == [f"naturalscore_{number}.json" for number in (1, 2, 3)]
+    assert json.loads(report.files[2].read_text()) == dict.fromkeys(keys, "4")
+    assert read_scores(tmp_path / "scores").values["naturalscore"] == dict.fromkeys(keys, 4.0)
+
+
+@settings(max_examples=30)
+@given(st.lists(st.integers(), max_size=12), st.integers(1, 4))
+def test_work_in_threads_is_done_once_each_and_in_order_with_one(items: list[int], threads: int) -> None:
+    done = list(map_in_threads(lambda item: item * 2, items, threads=threads))
+    wanted = [item * 2 for item in items]
+    assert done == wanted if threads == 1 else sorted(done) == sorted(wanted)
+
+
+def test_work_that_fails_is_told_and_nothing_is_begun_for_whoever_stops() -> None:
+    begun: list[int] = []
+
+    def work(item: int) -> int:
+        begun.append(item)
+        if item == 1:
+            raise OSError("one")
+        return item
+
+    with pytest.raises(OSError, match="one"):
+        list(map_in_threads(work, range(100), threads=2))
+    assert len(begun) < 10
+    with pytest.raises(ValueError, match="one thread or more, not 0"):
+        list(map_in_threads(work, [], threads=0))
