@@ -44,15 +44,9 @@ def log(keys: list[str], tmp_path: Path) -> Path:
             store.add([event(who, WORDS[letter], target=clip_target(*key.split("/"))) for key, letter in said])
         wrong = event("ada", "keep", target=clip_target(*keys[5].split("/")), at="2026-11-25T20:00:00Z")
         undo = event("ada", "undo", target=wrong.target, undoes=wrong.event_id)
-        sides = [subject_target(*key.split("/"), 1) for key in keys[:2]]
-        store.add(
-            [
-                wrong,
-                undo,
-                event("bo", "drop", target="lost/clip"),
-                event("bo", "same", kind="pair", target=pair_target(*sides)),
-            ]
-        )
+        one, other = (subject_target(*key.split("/"), object_id=1) for key in keys[:2])
+        pair = event("bo", "same", kind="pair", target=pair_target(one, other))
+        store.add([wrong, undo, event("bo", "drop", target="lost/clip"), pair])
     return path
 
 
