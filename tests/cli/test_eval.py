@@ -250,6 +250,19 @@ def test_metrics_are_compared_with_peoples_ratings(opens2v: Run, place: Path, tm
     assert shown.code == 1 and "name them alike" in shown.err
 
 
+def test_models_are_shown_side_by_side_as_a_page_and_as_json(opens2v: Run, place: Path, tmp_path: Path) -> None:
+    (tmp_path / "singleface_3.mp4").write_bytes(b"a video")
+    models = (f"a={place / 'scores-a'}", place / "scores-b", "--videos", f"a={tmp_path}")
+    shown = opens2v("eval", "show", *models, "--prompts", place / "prompts", "-o", "out/side.html")
+    assert shown.code == 0 and "wrote out/side.html: 180 prompts, 2 models, 1 videos" in shown.err
+    page = Path("out/side.html").read_text(encoding="utf-8")
+    assert page.count("<article") == 180 and page.count("<video") == 1
+    values = json.loads(opens2v("eval", "show", *models, "--prompts", place / "prompts", "--json").out)
+    assert [model["name"] for model in values["models"]] == ["scores-b", "a"]
+    shown = opens2v("eval", "show", *models, "--videos", f"c={tmp_path}", "--prompts", place / "prompts")
+    assert shown.code == 2 and "--videos names c, but scores are given of a, scores-b" in shown.err
+
+
 def test_options_of_metrics_are_read_as_json_or_text() -> None:
     assert options_of(["aesthetics.clip=./clip", "aesthetics.batch=8", "nexusscore.on=true", "facesim.model="]) == {
         "aesthetics": {"clip": "./clip", "batch": 8},

@@ -5,14 +5,14 @@ from __future__ import annotations
 import argparse
 import textwrap
 
-from opens2v_data.cli.eval import agree, compare, leaderboard, prompts, score
+from opens2v_data.cli.eval import agree, compare, leaderboard, prompts, score, show
 from opens2v_data.cli.eval import run as run_
 
 NAME = "eval"
 HELP = "run the benchmark OpenS2V-Eval: score a model's videos, make its table, compare models (extra: eval)"
 DETAILS = " Each step has a help of its own: `opens2v eval STEP --help`."
 EXAMPLE = "opens2v eval score scores/ --domain open"
-STEPS = (prompts, run_, score, leaderboard, compare, agree)
+STEPS = (prompts, run_, score, leaderboard, compare, agree, show)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

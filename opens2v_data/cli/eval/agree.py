@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import asdict
-from pathlib import Path
 
 from opens2v_data.cli.eval.common import (
     add_bootstrap_arguments,
     add_figure_arguments,
     bootstrap_of,
     figures_of,
+    named_folders,
     scores_of,
 )
 from opens2v_data.cli.output import add_output_arguments, note, print_json, print_table
@@ -43,13 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     figures = figures_of(arguments)
     ratings = read_ratings(arguments.ratings)
-    folders: dict[str, str] = {}
-    for text in arguments.scores:
-        name, equals, folder = text.partition("=")
-        name, folder = (name, folder) if equals else (Path(text).name, text)
-        if name in folders:
-            raise ValueError(f"two folders are of the model {name!r}: name them NAME=FOLDER")
-        folders[name] = folder
+    folders = named_folders(arguments.scores)
     models = {name: scores_of(folder, figures) for name, folder in folders.items()}
     found = agree_with(models, ratings, bootstrap=bootstrap_of(arguments), **figures)
     if arguments.json:

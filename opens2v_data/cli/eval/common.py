@@ -6,6 +6,7 @@ import argparse
 import csv
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -97,6 +98,18 @@ def scores_of(folder: str, figures: dict[str, Any]) -> Scores:
 
     prompts = figures["prompts"]
     return read_scores(folder, keys=frozenset(domain_keys(figures["domain"]) if prompts is None else prompts.keys))
+
+
+def named_folders(texts: Sequence[str]) -> dict[str, str]:
+    """Return folders by the name of a model, of `NAME=FOLDER` or `FOLDER`."""
+    folders: dict[str, str] = {}
+    for text in texts:
+        name, equals, folder = text.partition("=")
+        name, folder = (name, folder) if equals else (Path(text).name, text)
+        if name in folders:
+            raise ValueError(f"two folders are of the model {name!r}: name them NAME=FOLDER")
+        folders[name] = folder
+    return folders
 
 
 def print_csv(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
