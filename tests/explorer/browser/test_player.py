@@ -1,0 +1,133 @@
+"""The player in a browser: which frame is on the screen is read from its pixels."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from explorer.browser.watching import READ_CODE, Watched, barcode, frame_seen
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator, Page
+
+    from opens2v_data.sample import SampleFacts
+    from opens2v_data.sample.facts import ClipFacts
+
+TWO_ROUNDS = """(player) => new Promise((resolve) => {
+  const video = player.querySelector("video");
+  const seen = [];
+  let rounds = 0;
+  const look = () => {
+    const grey = (READ_CODE)(player, LEFT_TOP);
+    if (!player.querySelector(".still").hidden) return resolve({ seen, still: true });
+    seen.push({ grey, seconds: video.currentTime });
+    const n = seen.length;
+    if (n > 1 && seen[n - 1].seconds < seen[n - 2].seconds) rounds += 1;
+    if (rounds === 2) resolve({ seen, still: false });
+    else video.requestVideoFrameCallback(look);
+  };
+  video.requestVideoFrameCallback(look);
+})"""
+"""What a player shows, frame by frame, until it has begun anew twice."""
+
+
+@pytest.fixture(scope="module")
+def clips(sample_facts: SampleFacts) -> dict[str, ClipFacts]:
+    """The truth of the sample's clips by what a test wants of them."""
+    by_key = {clip.key: clip for clip in sample_facts.clips}
+
+    def one(start: str, **wanted: object) -> ClipFacts:
+        (found, *_) = (
+            clip
+            for key, clip in by_key.items()
+            if key.startswith(start) and all(getattr(clip, name) == value for name, value in wanted.items())
+        )
+        return found
+
+    return {
+        "sound": one("8fKq2vWd3Lc_segment1"),
+        "cropped": one("gm1340027713-420195582_part2"),
+        "uneven": one("gm998214402-269903117_part1"),
+        "before": one("Zr4mT7xNp0s_segment5", cut=(0, 48)),
+        "after": one("Zr4mT7xNp0s_segment5", cut=(52, 121)),
+    }
+
+
+def shows(player: Locator, n: int) -> Locator:
+    """Return the player once it says that it shows a frame."""
+    return player.and_(player.page.locator(f"[data-frame='{n}']"))
+
+
+def open_clip(seen: Watched, clip: ClipFacts) -> tuple[Page, Locator]:
+    page = seen.open(f"/clip?key={clip.part}/{clip.key}")
+    player = page.get_by_test_id("player")
+    player.and_(page.locator("[data-frame]")).wait_for()
+    return page, player
+
+
+def test_the_annotated_frame_shows_its_outlines_though_the_film_starts_after_0_s(
+    seen: Watched, clips: dict[str, ClipFacts]
+) -> None:
+    clip = clips["sound"]
+    assert clip.video is not None and clip.video.pts_seconds[0] > 0 and clip.ann_frame_idx == 0
+    page, player = open_clip(seen, clip)
+    shows(player, 0).wait_for()
+    overlay = page.get_by_test_id("overlay")
+    assert overlay.is_visible()
+    assert overlay.locator("path[data-region]").count() > 1
+    assert frame_seen(player, clip.crop_xyxy) == 0
+    player.focus()
+    page.keyboard.press(".")
+    shows(player, 1).wait_for()
+    assert overlay.is_hidden()
+    assert frame_seen(player, clip.crop_xyxy) == 1
+    page.keyboard.press("a")
+    shows(player, 0).wait_for()
+    assert overlay.is_visible()
+
+
+@pytest.mark.parametrize("name", ["sound", "cropped", "uneven", "after"])
+def test_steps_show_exact_frames(seen: Watched, clips: dict[str, ClipFacts], name: str) -> None:
+    clip = clips[name]
+    page, player = open_clip(seen, clip)
+    first, end = clip.cut
+    player.focus()
+    at = clip.ann_frame_idx
+    assert frame_seen(player, clip.crop_xyxy) == at
+    keys = [("Home", first), (",", first), (".", first + 1), ("ArrowRight", first + 2), (".", first + 3)]
+    keys += [("End", end - 1), (".", end - 1), (",", end - 2), ("ArrowLeft", end - 3), (",", end - 4)]
+    for key, wanted in keys:
+        page.keyboard.press(key)
+        shows(player, wanted).wait_for()
+        assert frame_seen(player, clip.crop_xyxy) == wanted, f"after {key}"
+        assert (
+            page.get_by_test_id("readout")
+            .inner_text()
+            .startswith(f"frame {wanted} ({wanted - first + 1} of {end - first}")
+        )
+    seek = page.get_by_test_id("seek")
+    for wanted in (first + 17, end - 9, first + 5):
+        seek.fill(str(wanted))
+        shows(player, wanted).wait_for()
+        assert frame_seen(player, clip.crop_xyxy) == wanted
+
+
+@pytest.mark.parametrize("name", ["before", "after"])
+def test_playback_stays_inside_of_the_cut(seen: Watched, clips: dict[str, ClipFacts], name: str) -> None:
+    clip = clips[name]
+    first, end = clip.cut
+    page, player = open_clip(seen, clip)
+    player.locator("[data-do='speed']").select_option("2")
+    page.get_by_test_id("play").click()
+    script = TWO_ROUNDS.replace("READ_CODE", READ_CODE).replace("LEFT_TOP", json.dumps(clip.crop_xyxy[:2]))
+    found = player.evaluate(script)
+    assert not found["still"]
+    frames = [barcode(one["grey"]) for one in found["seen"]]
+    assert len(frames[0:1]) and min(frames) >= first and max(frames) < end
+    # Both ends are met, but for what a busy machine leaves out.
+    assert max(frames) >= end - 8 and min(frames) <= first + 8
+    assert player.locator("video").evaluate("video => video.playbackRate") == 2
+    page.get_by_test_id("play").click()
+    assert player.get_attribute("data-playing") == "false"

@@ -1,0 +1,146 @@
+"""A page in a browser whose every request, answer and complaint is written down, and what tests do with such pages."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import numpy as np
+
+from opens2v_data.sample.barcode import BARCODE_HEIGHT, BARCODE_WIDTH, read_frame_number
+
+if TYPE_CHECKING:
+    from playwright.sync_api import BrowserContext, ConsoleMessage, Locator, Page, Request, Response
+
+CHROMIUM_ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--autoplay-policy=no-user-gesture-required",
+)
+
+IS_READY = """() => {
+  const app = document.querySelector('[data-testid="stApp"]');
+  return app?.dataset.testScriptState === "notRunning" && document.querySelector(".o-nav a[aria-current]") !== null
+    && document.querySelector('[data-stale="true"], [data-testid="stSkeleton"]') === null;
+}"""
+"""Whether the script has run to its end and all that it made is on the page."""
+
+PROBED_BY_STREAMLIT = re.compile(r"/[a-z]+/_stcore/(health|host-config)")
+"""Its script looks below the page's own path first, and is told that there is nothing."""
+
+# What is on the screen: the still that covers the video, or the video; the part that the barcode lies in.
+READ_CODE = f"""(player, [left, top]) => {{
+  const still = player.querySelector(".still");
+  const video = player.querySelector("video");
+  const canvas = new OffscreenCanvas({BARCODE_WIDTH}, {BARCODE_HEIGHT});
+  const context = canvas.getContext("2d");
+  context.drawImage(still.hidden ? video : still, -left, -top, video.videoWidth, video.videoHeight);
+  const {{ data }} = context.getImageData(0, 0, {BARCODE_WIDTH}, {BARCODE_HEIGHT});
+  return [...data].filter((_, at) => at % 4 === 1);
+}}"""
+
+
+@dataclass(kw_only=True)
+class Watched:
+    """A page of a running explorer.
+
+    Attributes:
+        page: playwright's.
+        context: its own: nothing is kept from one to the next.
+        url: of the explorer.
+        outside: addresses of other hosts that were asked for.
+        complaints: of the browser's console, and scripts' errors.
+        failures: answers that are no state of the explorer's own.
+        forgiven: complaints that a test brings about on purpose.
+    """
+
+    page: Page
+    context: BrowserContext
+    url: str
+    outside: list[str] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    forgiven: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        self.context.on("request", self._on_request)
+        self.context.on("response", self._on_response)
+        self.context.on("console", self._on_console)
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("websocket", lambda socket: self._see(socket.url))
+
+    def open(self, path: str) -> Page:
+        """Go to a page and wait until it stands."""
+        self.page.goto(self.url + path)
+        self.wait()
+        return self.page
+
+    def wait(self) -> None:
+        """Wait until the script has run."""
+        self.page.wait_for_function(IS_READY)
+
+    def check(self) -> None:
+        """Assert that nothing left the machine and nothing was complained about."""
+        assert self.outside == []
+        assert [text for text in self.complaints if not any(one in text for one in self.forgiven)] == []
+        assert self.failures == []
+
+    def _see(self, url: str) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("data", "blob") and parts.netloc != urlsplit(self.url).netloc:
+            self.outside.append(url)
+
+    def _on_request(self, request: Request) -> None:
+        self._see(request.url)
+
+    def _on_response(self, response: Response) -> None:
+        if response.status < 400 or PROBED_BY_STREAMLIT.fullmatch(urlsplit(response.url).path):
+            return
+        if response.headers.get("x-state", "refused") == "refused":
+            self.failures.append(f"{response.status} {response.request.method} {response.url}")
+
+    def _on_console(self, message: ConsoleMessage) -> None:
+        # Answers are looked at above, where it is known what they say.
+        if message.type in ("error", "warning") and not message.text.startswith("Failed to load resource"):
+            self.complaints.append(message.text)
+
+
+def barcode(grey: list[int]) -> int:
+    """Return the frame number that the pixels of a frame's corner show."""
+    rgb = np.repeat(np.array(grey, np.uint8).reshape(BARCODE_HEIGHT, BARCODE_WIDTH, 1), 3, axis=2)
+    return read_frame_number(rgb)
+
+
+def frame_seen(player: Locator, crop_xyxy: tuple[int, int, int, int]) -> int:
+    """Return the number of the frame that a player has on the screen, read from its pixels."""
+    return barcode(player.evaluate(READ_CODE, list(crop_xyxy[:2])))
+
+
+def numbers_in(text: str) -> list[int]:
+    """Return the whole numbers of a text."""
+    return [int(one.replace(",", "")) for one in re.findall(r"\d[\d,]*", text)]
+
+
+def luminance(color: str) -> float:
+    """Return the relative luminance of `rgb(…)`, as WCAG 2 defines it."""
+    channels = [float(one) / 255 for one in re.findall(r"[\d.]+", color)[:3]]
+    linear = [one / 12.92 if one <= 0.04045 else ((one + 0.055) / 1.055) ** 2.4 for one in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one: str, other: str) -> float:
+    """Return the contrast of two colours, as WCAG 2 defines it."""
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def style(locator: Locator, name: str) -> Any:
+    """Return a computed property of an element."""
+    return locator.evaluate("(element, name) => getComputedStyle(element)[name]", name)
