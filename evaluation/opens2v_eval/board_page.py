@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 from string import Template
 
 from opens2v_eval.counting import CAUTIONS
-from opens2v_eval.leaderboard import NO_VALUE, Board, BoardRow, Line, RowCheck
+from opens2v_eval.leaderboard import NO_VALUE, Board, BoardRow, Line, RowCheck, guess_domain
 from opens2v_eval.scales import SCALES
 
+_BREAK = re.compile(r"(?<=[a-z])(?=[A-Z])")
 TEMPLATE = Path(__file__).with_name("board_page.html")
 
 
@@ -63,7 +65,7 @@ def html_page(board: Board, checks: Sequence[RowCheck], *, title: str, plots: Se
         max((value for value in column if value is not None), default=None) for column in zip(*numbers, strict=True)
     ]
     head = "".join(f"<th>{escape(name)}</th>" for name in ("Rank", "Model", "Venue", "Evaluated by"))
-    head += "".join(f'<th class="number">{escape(name)}</th>' for name in columns)
+    head += "".join(f'<th class="number">{_BREAK.sub("<wbr>", escape(name))}</th>' for name in columns)
     body: list[str] = []
     for rank, (row, values) in enumerate(zip(ranked, numbers, strict=True), 1):
         name, link = escape(row.name), _safe_link(row.link)
@@ -77,7 +79,7 @@ def html_page(board: Board, checks: Sequence[RowCheck], *, title: str, plots: Se
     return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
         title=escape(title),
         about=escape(
-            f"OpenS2V-Eval, version {board.version}, {'human' if board.is_human else 'open or single'} domain, "
+            f"OpenS2V-Eval, version {board.version}, {guess_domain(board) or 'open or single'} domain, "
             f"{len(board.rows)} models, published mode."
         ),
         table=f"<thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody>",

@@ -149,8 +149,10 @@ def read_scores(folder: str | Path, *, keys: Collection[str] | None = None) -> S
     if not rows:
         names = ", ".join(f"{stem}.json" for scale in SCALES.values() for stem in scale.files[:1])
         raise ScoresError(f"{place}: expected score files of upstream's names ({names} …), found none of them")
-    for stem in present.keys() - rows.keys() - {"manifest", "run"}:
-        notes.add(f"{stem}.json", "file is no file of scores, and was not read")
+    for stem in present.keys() - rows.keys():
+        more = re.fullmatch(r"naturalscore_\d+", stem) is not None
+        problem = f"file is of a run after the {NUM_NATURAL_RUNS} that count" if more else "file is no file of scores"
+        notes.add(f"{stem}.json", f"{problem}, and was not read")
     details: dict[MetricName, dict[str, dict[str, Any]]] = {
         metric: found for metric in METRICS if (found := read_detail(place, metric))
     }
@@ -170,17 +172,15 @@ def write_scores(
         folder: where to; made if absent.
         metric: whose.
         rows: an entry by key, with upstream's field names; of NaturalScore the judge's answer.
-        run: which run of NaturalScore, 1 to 3.
+        run: which run of NaturalScore, from 1; the first three count.
 
     Raises:
         ValueError: a number that JSON does not have, a run that does not go with the metric.
     """
     scale = SCALES[metric]
-    if (metric == "naturalscore") != (run is not None) or not (run is None or 1 <= run <= NUM_NATURAL_RUNS):
-        raise ValueError(
-            f"a run of 1 to {NUM_NATURAL_RUNS} goes with naturalscore and with no other; got {run} for {metric}"
-        )
-    stem = scale.files[0] if run is None else scale.files[run - 1]
+    if (metric == "naturalscore") != (run is not None) or (run is not None and run < 1):
+        raise ValueError(f"a run of 1 or more goes with naturalscore and with no other; got {run} for {metric}")
+    stem = scale.files[0] if run is None else f"naturalscore_{run}"
     for key, row in rows.items():
         numbers = row.values() if isinstance(row, Mapping) else (row,)
         if any(isinstance(number, float) and not math.isfinite(number) for number in numbers):

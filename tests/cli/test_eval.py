@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -182,6 +183,20 @@ def test_a_model_is_added_to_a_board_which_is_rendered(opens2v: Run, place: Path
         "eval", "leaderboard", made[0], "--add", place / "scores-b", "--name", "my-model", "--domain", "open"
     )
     assert again.code == 1 and "'my-model' is in the board already" in again.err
+
+
+def test_without_matplotlib_a_board_is_checked_but_not_drawn(
+    opens2v: Run, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.delitem(sys.modules, "opens2v_eval.plots", raising=False)
+    board = place / "results_Open-Domain.csv"
+    assert opens2v("eval", "leaderboard", board, "--markdown", "board.md").code == 0
+    shown = opens2v("eval", "leaderboard", board, "--plot", "board.svg")
+    assert (
+        shown.code == 1
+        and 'a plot needs matplotlib, which is not installed: pip install "opens2v-data[eval]"' in shown.err
+    )
 
 
 def test_a_wrong_total_on_a_board_is_named_and_exits_with_1(opens2v: Run, tmp_path: Path) -> None:
