@@ -36,18 +36,20 @@ _STREAMLIT = "/_stcore/"
 
 _HEADERS = (
     (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
+    (b"referrer-policy", b"same-origin"),
     (b"x-frame-options", b"DENY"),
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"permissions-policy", b"camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
 )
+_NAMES = frozenset({b"content-security-policy", *(name for name, _ in _HEADERS)})
 
 
-def content_security_policy(page: str = "") -> str:
+def content_security_policy(host: str, page: str = "") -> str:
     """Return what pages may load and run: nothing from elsewhere, and no script that was written into them.
 
     Args:
+        host: as the browser called this explorer, with its port.
         page: Streamlit's own page; the scripts written into it are known by their digests.
     """
     inline = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
@@ -62,7 +64,8 @@ def content_security_policy(page: str = "") -> str:
             "img-src 'self' data: blob:",
             "media-src 'self' blob:",
             "font-src 'self' data:",
-            "connect-src 'self'",  # the websocket of the same host and port too
+            # For older Firefox and Safari 'self' is no websocket.
+            f"connect-src 'self' ws://{host} wss://{host}",
             "manifest-src 'self'",
             "worker-src 'self' blob:",
             "base-uri 'self'",
@@ -119,8 +122,7 @@ class Guard:
         self.app = app
         self.hosts = hosts
         self._token = token.encode()
-        self._headers = (*_HEADERS, (b"content-security-policy", content_security_policy(page).encode()))
-        self._names = frozenset(name for name, _ in self._headers)
+        self._policy = content_security_policy("{host}", page)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or pass it on."""
@@ -135,10 +137,14 @@ class Guard:
                 await send({"type": "websocket.close", "code": 1008, "reason": reason})  # before it was accepted: 403
             return
 
+        # A host that was not admitted is not repeated.
+        host = _header(scope, b"host")[0] if reason is None else "localhost"
+        policy = self._policy.replace("{host}", host).encode("latin-1")
+
         async def marked(message: Message) -> None:
             if message["type"] == "http.response.start":
-                kept = [(name, value) for name, value in message["headers"] if name.lower() not in self._names]
-                message["headers"] = [*kept, *self._headers]
+                kept = [(name, value) for name, value in message["headers"] if name.lower() not in _NAMES]
+                message["headers"] = [*kept, *_HEADERS, (b"content-security-policy", policy)]
             await send(message)
 
         if reason is None:

@@ -63,9 +63,11 @@ class BrokenCatalog:
 
 
 @pytest.fixture(scope="session")
-def explorer_catalog(sample_catalog: Path) -> opens2v_data.OpenS2V:
+def explorer_catalog(sample_catalog: Path) -> Iterator[opens2v_data.OpenS2V]:
     """The catalog of the sample release, opened; only read."""
-    return opens2v_data.open(sample_catalog)
+    catalog = opens2v_data.open(sample_catalog)
+    yield catalog
+    catalog.query.close()
 
 
 @pytest.fixture(scope="session")

@@ -58,6 +58,7 @@ def explorer(broken_catalog: BrokenCatalog, tmp_path_factory: pytest.TempPathFac
     )
     yield made
     made.verdicts.close()
+    made.catalog.query.close()
     runtime.use(None)
 
 
