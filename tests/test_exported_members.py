@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import opens2v_data
 import opens2v_data.archive
+import opens2v_eval
 import opens2v_loaders
 
 
@@ -112,3 +113,49 @@ def test_the_archive_promises_these_names() -> None:
         "walk",
     ]
     assert all(hasattr(opens2v_data.archive, name) for name in opens2v_data.archive.__all__)
+
+
+def test_the_evaluation_promises_these_names() -> None:
+    assert opens2v_eval.__all__ == [
+        "METRICS",
+        "Agreement",
+        "Board",
+        "Bootstrap",
+        "CategoryRow",
+        "Difference",
+        "Interval",
+        "MetricLine",
+        "Model",
+        "Note",
+        "Prompt",
+        "PromptRow",
+        "Prompts",
+        "Ratings",
+        "RowCheck",
+        "RunReport",
+        "ScoreTable",
+        "Scores",
+        "VideoCheck",
+        "add_model",
+        "agree_with",
+        "board_data",
+        "by_category",
+        "by_prompt",
+        "category",
+        "check_board",
+        "check_videos",
+        "compare_models",
+        "domain_keys",
+        "load_prompts",
+        "merge_scores",
+        "read_board",
+        "read_detail",
+        "read_ratings",
+        "read_scores",
+        "run",
+        "score_table",
+        "write_board",
+        "write_detail",
+        "write_scores",
+    ]
+    assert set(opens2v_eval.__all__) <= set(dir(opens2v_eval))

@@ -39,13 +39,16 @@ def imported_by(code: str) -> list[str]:
         "import opens2v_data.cli",
         "import opens2v_data.errors, opens2v_data.triples, opens2v_data.archive",
         "import opens2v_loaders",
+        "import opens2v_eval",
     ],
 )
 def test_importing_loads_no_heavy_package(code: str) -> None:
     assert imported_by(code) == []
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["ingest", "--help"], ["stream", "--help"], ["--version"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["ingest", "--help"], ["stream", "--help"], ["eval", "run", "--help"], ["--version"]]
+)
 def test_help_loads_no_heavy_package(arguments: list[str]) -> None:
     code = (
         "import contextlib, runpy, sys\n"

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from opens2v_eval.details import read_detail, write_detail
     from opens2v_eval.leaderboard import Board, RowCheck, add_model, check_board, read_board, write_board
     from opens2v_eval.prompts import Prompt, Prompts, category, domain_keys, load_prompts
+    from opens2v_eval.running import RunReport, run
     from opens2v_eval.scales import METRICS
     from opens2v_eval.scorefiles import Note, Scores, merge_scores, read_scores, write_scores
     from opens2v_eval.side_by_side import Model, board_data
@@ -32,6 +33,7 @@ _MODULES = {
     "details": ("read_detail", "write_detail"),
     "leaderboard": ("Board", "RowCheck", "add_model", "check_board", "read_board", "write_board"),
     "prompts": ("Prompt", "Prompts", "category", "domain_keys", "load_prompts"),
+    "running": ("RunReport", "run"),
     "scales": ("METRICS",),
     "scorefiles": ("Note", "Scores", "merge_scores", "read_scores", "write_scores"),
     "side_by_side": ("Model", "board_data"),
@@ -56,6 +58,7 @@ __all__ = [
     "Prompts",
     "Ratings",
     "RowCheck",
+    "RunReport",
     "ScoreTable",
     "Scores",
     "VideoCheck",
@@ -75,6 +78,7 @@ __all__ = [
     "read_detail",
     "read_ratings",
     "read_scores",
+    "run",
     "score_table",
     "write_board",
     "write_detail",
