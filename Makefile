@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 DEMO := demo
 PYTEST_ARGS ?=
 
-.PHONY: help env demo test lint format bench clean
+.PHONY: help env demo test lint format bench screenshots clean
 
 help:
 	@echo 'make demo     generate a release, ingest it, stream triples, draw $(DEMO)/contact-sheet.png'
@@ -15,6 +15,7 @@ help:
 	@echo 'make lint     ruff, pyright and the import walls'
 	@echo 'make format   let ruff rewrite what it can'
 	@echo 'make bench    list the benchmarks'
+	@echo 'make screenshots   every page of the explorer, light and dark, wide and narrow, into build/screenshots'
 	@echo 'make env      only make the environment ($(VENV)); PYTHON=python3.12 chooses the interpreter'
 	@echo 'make clean    remove what these made, the environment included'
 
@@ -58,6 +59,10 @@ format: env
 bench:
 	@for file in benchmarks/*.py; do \
 	    head -n 1 "$$file" | grep -q '?' && printf '%s\n    %s\n' "$(BIN)/python $$file" "$$(head -n 1 "$$file" | tr -d '"')"; done; true
+
+# Wants Chromium; docs/make_screenshots.py --readme writes the README's pictures anew.
+screenshots: env
+	$(BIN)/python docs/make_screenshots.py build/screenshots
 
 clean:
 	rm -rf $(VENV) $(DEMO) build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
