@@ -106,7 +106,7 @@ def _to_triage(explorer: Explorer) -> str:
 
 def _undo(explorer: Explorer, kind: Kind) -> None:
     who = reviewer()
-    last = explorer.verdicts.current(kind, who)[-LAST:][::-1]
+    last = explorer.verdicts.current(kind, who, last=LAST)[::-1]
     if not last or not explorer.verdicts.is_writable:
         return
     with st.expander(f"The last verdicts of {who}, to take back"):

@@ -21,7 +21,7 @@ def page() -> None:
     explorer, filters = current(), current_filters()
     queue = Queue(
         filters=filters,
-        who=reviewer()[:MAX_WHO],
+        who=reviewer(),
         round=2 if param("round") == "2" else 1,
         which="all" if param("which") == "all" else "todo",
     )

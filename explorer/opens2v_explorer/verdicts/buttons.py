@@ -11,6 +11,7 @@ from streamlit.components.v2 import component
 from opens2v_explorer.runtime import current
 from opens2v_explorer.stage import static_text
 from opens2v_explorer.state import param
+from opens2v_explorer.verdicts.events import MAX_WHO
 
 if TYPE_CHECKING:
     from opens2v_explorer.runtime import Explorer
@@ -20,7 +21,7 @@ POST_URL = "/explorer/verdicts"
 
 def reviewer() -> str:
     """Return whose verdicts are given: the URL's `who`, else the one the explorer was started for."""
-    return param("who").strip() or current().reviewer
+    return " ".join((param("who").strip() or current().reviewer).split())[:MAX_WHO]
 
 
 def outbox_data(explorer: Explorer) -> dict[str, Any]:

@@ -110,6 +110,13 @@ class Event:
             raise ValueError(f"an event needs {', '.join(needed)}; {missing[0]} is missing")
         return cls(**value)
 
+    @classmethod
+    def logged(cls, values: Mapping[str, Any]) -> Event:
+        """Make one from a row of the log, all of whose rows were checked when they were added: a tenth of the time."""
+        event = object.__new__(cls)
+        event.__dict__.update(values)
+        return event
+
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON can hold it."""
         return asdict(self) | {"reasons": list(self.reasons)}

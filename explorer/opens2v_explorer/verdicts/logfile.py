@@ -31,7 +31,8 @@ COLUMNS = (
 )  # fmt: skip
 """Those of an event, by its fields' names."""
 
-_SCHEMA = f"""
+# A window function would say `current` in fewer words, and sort all events to tell of fifty: 0.53 s against 1 ms at 100 k events.
+_SCHEMA = """
 CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 CREATE TABLE events (
     seq INTEGER PRIMARY KEY,
@@ -49,18 +50,20 @@ CREATE TABLE events (
     catalog_digest TEXT NOT NULL,
     round INTEGER NOT NULL
 ) STRICT;
-CREATE INDEX events_by_target ON events (kind, target, who, round);
+CREATE INDEX events_by_place ON events (kind, who, round, target, at);
 CREATE INDEX events_by_undone ON events (undoes) WHERE undoes IS NOT NULL;
 CREATE TRIGGER events_stay BEFORE UPDATE ON events BEGIN SELECT RAISE(ABORT, 'verdicts are only ever added'); END;
 CREATE TRIGGER events_last BEFORE DELETE ON events BEGIN SELECT RAISE(ABORT, 'verdicts are only ever added'); END;
 CREATE VIEW current AS
-SELECT seq, received_at, {", ".join(COLUMNS)} FROM (
-    SELECT *, row_number() OVER (PARTITION BY who, kind, target, round ORDER BY at DESC, seq DESC) AS place
-    FROM events AS event
-    WHERE verdict <> 'undo' AND NOT EXISTS (
-        SELECT 1 FROM events AS word WHERE word.undoes = event.event_id AND word.who = event.who
-    )
-) WHERE place = 1;
+SELECT * FROM events AS event
+WHERE verdict <> 'undo'
+AND NOT EXISTS (SELECT 1 FROM events AS word WHERE word.undoes = event.event_id AND word.who = event.who)
+AND NOT EXISTS (
+    SELECT 1 FROM events AS later
+    WHERE later.kind = event.kind AND later.who = event.who AND later.round = event.round AND later.target = event.target
+    AND later.verdict <> 'undo' AND (later.at, later.seq) > (event.at, event.seq)
+    AND NOT EXISTS (SELECT 1 FROM events AS word WHERE word.undoes = later.event_id AND word.who = later.who)
+);
 """
 
 

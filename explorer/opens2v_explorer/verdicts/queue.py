@@ -102,7 +102,7 @@ class Queue:
 
     def recent(self, explorer: Explorer) -> list[dict[str, Any]]:
         """Return the clips that this reviewer judged last in this round, the last one last."""
-        events = explorer.verdicts.current("clip", self.who, self.round)[-RECENT:]
+        events = explorer.verdicts.current("clip", self.who, self.round, last=RECENT)
         ids = known_clip_ids(explorer.catalog.query, clip_keys("clip", [event.target for event in events]))
         rows = explorer.catalog.all.with_ids(ids).page(n=len(ids) + 1, columns=COLUMNS).rows
         items = {item["target"]: item for item in self._items(explorer, rows)}

@@ -153,18 +153,22 @@ class VerdictStore:
         *,
         verdict: str | None = None,
         targets: Sequence[str] | None = None,
+        last: int | None = None,
     ) -> list[Event]:
         """Return the verdicts that stand, in the order of their arrival.
 
         Args:
             kind, who, round, verdict: of these alone.
             targets: of these alone.
+            last: so many of them, those that arrived last.
         """
         where, values = _where(kind=kind, who=who, round=round, verdict=verdict)
         if targets is not None:
             where += " AND target IN (SELECT value FROM json_each(?))"
             values.append(json.dumps(list(targets)))
-        return self._select(f"current WHERE {where} ORDER BY seq", values)
+        if last is None:
+            return self._select(f"current WHERE {where} ORDER BY seq", values)
+        return self._select(f"current WHERE {where} ORDER BY seq DESC LIMIT ?", [*values, last])[::-1]
 
     def judged(
         self,
@@ -270,7 +274,7 @@ def _row(event: Event) -> tuple[Any, ...]:
 def _event(row: Sequence[Any]) -> Event:
     values: dict[str, Any] = dict(zip(COLUMNS, row, strict=True))
     values["reasons"] = tuple(json.loads(values["reasons"]))
-    return Event(**values)
+    return Event.logged(values)
 
 
 def _id_of(given: object) -> str | None:
