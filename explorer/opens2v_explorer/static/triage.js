@@ -341,7 +341,9 @@ class Triage {
     this.root.dataset.done = this.doneHere;
     const play = this.root.querySelector('[data-testid="triage-play"]');
     play.setAttribute("aria-pressed", String(this.plays));
-    const total = this.total === null ? "counting how many there are" : `of ${this.total.toLocaleString("en")}`;
+    // All that are here, once no more follow: verdicts given meanwhile may be left out of the count.
+    const count = this.after ? this.total && Math.max(this.total, this.items.length) : this.items.length;
+    const total = count === null ? "counting how many there are" : `of ${count.toLocaleString("en")}`;
     this.find("progress").textContent = item
       ? `Clip ${(this.at + 1).toLocaleString("en")} ${total} · ${this.doneHere} judged here`
       : `${this.doneHere} judged here`;
