@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+import numpy as np
+
 from opens2v_data.query.questions import question
 from opens2v_explorer import state
 from opens2v_explorer.conditions import choice_text
@@ -20,6 +22,7 @@ from opens2v_explorer.runtime import current
 
 if TYPE_CHECKING:
     from opens2v_data.query.answers import Histogram, Page
+    from opens2v_data.query.slices import Slice
     from opens2v_explorer.runtime import Explorer
 
 T = TypeVar("T")
@@ -55,6 +58,10 @@ COLUMNS = (
 )
 """What pages ask of clips besides their caption."""
 
+KEPT_IDS = 4
+"""Lists of ids of clips that took long to find."""
+
+_kept_ids: OrderedDict[tuple[Any, ...], np.ndarray] = OrderedDict()
 _kept: OrderedDict[tuple[Any, ...], Any] = OrderedDict()
 _lock = threading.Lock()
 _asking: dict[tuple[Any, ...], threading.Lock] = {}
@@ -72,13 +79,13 @@ def rows(filters: Filters, *, after: str | None, n: int, columns: tuple[str, ...
     """Return a page of clips; see `Slice.page`."""
     return _remembered(
         filters, ("rows", filters.sort, after, n, columns),
-        lambda: state.current_slice(filters).page(after=after, n=n, columns=columns),
+        lambda: _slice(filters, sort=filters.sort).page(after=after, n=n, columns=columns),
     )  # fmt: skip
 
 
 def count(filters: Filters) -> int:
     """Return how many clips meet some filters."""
-    return _remembered(filters, ("count",), lambda: state.current_slice(_unsorted(filters)).count())
+    return _remembered(filters, ("count",), lambda: _slice(filters).count())
 
 
 def facet(filters: Filters, name: str) -> tuple[FacetValue, ...]:
@@ -102,7 +109,7 @@ def distributions(filters: Filters) -> dict[str, Histogram]:
     """Return how numbers lie among the clips of some filters, between the edges of the whole catalog's, by name."""
 
     def ask() -> dict[str, Histogram]:
-        s = state.current_slice(_unsorted(filters))
+        s = _slice(filters)
         return {name: s.hist(NUMBERS[name].column, bins=BINS, lo=lo, hi=hi) for name, (lo, hi) in ends().items()}
 
     return _remembered(filters, ("distributions",), ask)
@@ -163,6 +170,7 @@ def forget() -> None:
     """Forget all answers."""
     with _lock:
         _kept.clear()
+        _kept_ids.clear()
 
 
 # -- inside
@@ -191,7 +199,7 @@ def _facet(filters: Filters, name: str) -> tuple[FacetValue, ...]:
         return _sizes(filters)
     if not is_counted(name):
         return tuple(FacetValue(value=row["kind"], num_clips=row["num_clips"]) for row in answer("kinds"))
-    s = state.current_slice(_unsorted(filters))
+    s = _slice(filters)
     column = CHOICES[name].column
     assert column is not None
     found: dict[str, int] = {}
@@ -206,11 +214,45 @@ def _sizes(filters: Filters) -> tuple[FacetValue, ...]:
     """Return the sizes of clips after the crop."""
     sides = ["crop_width", "crop_height"]
     found: dict[str, int] = {}
-    for row in state.current_slice(_unsorted(filters)).groups(sides, limit=FACET_VALUES).to_pylist():
+    for row in _slice(filters).groups(sides, limit=FACET_VALUES).to_pylist():
         width, height = (row[side] for side in sides)
         value = NONE if None in (width, height) else f"{width}x{height}"
         found[value] = found.get(value, 0) + row["num_clips"]
     return tuple(FacetValue(value=value, num_clips=number) for value, number in found.items())
+
+
+def _slice(filters: Filters, *, sort: str = "") -> Slice:
+    """Return the clips of some filters; those that take long to find by their ids."""
+    if not filters.is_costly:
+        return state.current_slice(replace(filters, sort=sort))
+    explorer = current()
+    s = explorer.catalog.all.with_ids(_ids(_unsorted(filters)))
+    if not sort and explorer.start_slice is not None:
+        # A saved slice keeps its order.
+        s = s.sort(*(f"{'-' if one.is_descending else ''}{one.column}" for one in explorer.start_slice.spec.order))
+    return Filters(sort=sort).slice(explorer.catalog, s)
+
+
+def _ids(filters: Filters) -> np.ndarray:
+    """Return ids of clips, of the last few filters without asking again: 8 MB for two million."""
+    key = _key(current(), filters, ("ids",))
+    with _lock:
+        if key in _kept_ids:
+            _kept_ids.move_to_end(key)
+            return _kept_ids[key]
+        asking = _asking.setdefault(key, threading.Lock())
+    with asking:
+        with _lock:
+            known = _kept_ids.get(key)
+        if known is not None:
+            return known
+        found = state.current_slice(filters).ids()
+        with _lock:
+            _asking.pop(key, None)
+            _kept_ids[key] = found
+            while len(_kept_ids) > KEPT_IDS:
+                _kept_ids.popitem(last=False)
+        return found
 
 
 def _unsorted(filters: Filters) -> Filters:

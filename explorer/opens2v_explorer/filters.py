@@ -189,6 +189,11 @@ class Filters:
         """Whether every clip meets them; an order alone filters nothing."""
         return replace(self, sort="") == Filters()
 
+    @property
+    def is_costly(self) -> bool:
+        """Whether to find the clips takes seconds for millions of them, so that their ids are better kept than found again."""
+        return bool(self.faults or self.copies or self.among or self.lacks or self.values_of("kind"))
+
     # -- changed ones
 
     def range_of(self, name: str) -> Range | None:

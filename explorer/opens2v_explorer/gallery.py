@@ -49,7 +49,7 @@ def clip_link(row: Mapping[str, Any], *, filters: Filters | None = None, page: s
 def size_of(row: Mapping[str, Any]) -> str | None:
     """Return a clip's size after the crop in words."""
     width, height = row.get("crop_width"), row.get("crop_height")
-    return None if width is None or height is None else f"{width} × {height}"
+    return None if width is None or height is None else f"{width}×{height}"
 
 
 def _card(row: Mapping[str, Any], href: str) -> str:

@@ -106,8 +106,8 @@ def test_pages_follow_each_other_forth_and_back(
 ) -> None:
     monkeypatch.setattr(browse, "PER_PAGE", 7)
     seen: list[int] = []
-    query = "sort=-aesthetic"
-    pages = []
+    query: str | None = "sort=-aesthetic"
+    pages, last = [], ""
     while query is not None:
         text = html(run("browse", query))
         pages.append(cards(text))
@@ -177,3 +177,26 @@ def test_classes_are_found_by_a_part_of_their_name(explorer_catalog: opens2v_dat
     assert all("wom" in row["class_name"].lower() for row in found)
     assert len(answers.find_classes("")) <= 20
     assert answers.find_classes("'; DROP") == []
+
+
+def test_clips_that_take_long_to_find_are_found_once_and_shown_in_every_way_alike(
+    explorer_catalog: opens2v_data.OpenS2V, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = explorer_catalog.where("aesthetic > 4").sort("-motion")
+    make_explorer(explorer_catalog, tmp_path, start_slice=start, slice_name="some")
+    filters, _ = Filters.from_params({"fault": ["-near_copies"], "kind": ["human", "animal"]})
+    assert filters.is_costly
+    asked: list[Filters] = []
+    original = state.current_slice
+    monkeypatch.setattr(state, "current_slice", lambda given: asked.append(given) or original(given))
+    expected = original(filters)
+    columns = ("clip_id",)
+    assert (
+        answers.rows(filters, after=None, n=60, columns=columns).rows.column("clip_id").to_pylist()
+        == expected.ids().tolist()
+    )
+    assert answers.count(filters) == expected.count()
+    assert answers.facet(filters, "part")[0].num_clips == expected.facets("part").column("num_clips")[0].as_py()
+    everything = explorer_catalog.all.hist("aesthetic", bins=1).counts.sum()
+    assert 0 < answers.distributions(filters)["aesthetic"].counts.sum() <= everything
+    assert len(asked) == 1

@@ -28,6 +28,10 @@ def page() -> None:
         st.html(chips)
     status = st.empty()
     toolbar(filters)
+    if filters.is_costly:
+        status.html(
+            '<p class="o-status" data-testid="finding">Finding clips: these filters take longer in large catalogs…</p>'
+        )
     after = state.params().get("after", [])
     try:
         found = answers.rows(filters, after=after[-1] if after else None, n=PER_PAGE, columns=(*COLUMNS, "caption"))
