@@ -247,7 +247,7 @@ def parse_answer(answer: object) -> tuple[float | None, bool]:
     if isinstance(answer, bool) or answer is None:
         return None, False
     if isinstance(answer, int | float):
-        return float(answer), False
+        return _float(answer), False
     if not isinstance(answer, str):
         return None, False
     try:
@@ -318,10 +318,7 @@ def _counts(file: str, key: str, keys: Collection[str] | None, notes: _Notes) ->
 
 def _checked(metric: MetricName, file: str, key: str, value: float, notes: _Notes) -> float | None:
     """Return a number that is finite, as a float."""
-    try:
-        number = float(value)
-    except OverflowError:
-        number = math.inf
+    number = _float(value)
     if not math.isfinite(number):
         notes.add(file, "entries are not finite, left out", f"{key}: {number}")
         return None
@@ -333,6 +330,13 @@ def _checked(metric: MetricName, file: str, key: str, value: float, notes: _Note
             f"{key}: {number:g}",
         )
     return number
+
+
+def _float(value: float) -> float:
+    try:
+        return float(value)
+    except OverflowError:  # a whole number of more than 308 digits
+        return math.inf
 
 
 def _file(scale: Scale) -> str:

@@ -61,6 +61,15 @@ def test_help_of_a_step_has_each_option_and_an_example_that_it_accepts(opens2v: 
     assert build_parser().parse_args(words[1:]).step == step.NAME
 
 
+def test_the_commands_of_the_guide_are_ones_that_are_accepted() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text(encoding="utf-8")
+    lines = [line.partition("#")[0] for line in text.splitlines() if line.startswith("opens2v ")]
+    assert len(lines) >= 7
+    for line in lines:
+        command, _, _ = line.partition(" > ")
+        assert build_parser().parse_args(shlex.split(command)[1:]).command == "eval"
+
+
 def test_without_a_step_the_usage_is_shown(opens2v: Run) -> None:
     shown = opens2v("eval")
     assert shown.code == 2 and "usage: opens2v eval" in shown.err

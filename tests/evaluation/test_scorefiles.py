@@ -78,6 +78,7 @@ def test_an_answer_that_is_not_clearly_one_number_is_none(answer: object) -> Non
 def test_a_number_is_read_as_it_is(value: float) -> None:
     assert parse_answer(str(value)) == (value, False)
     assert parse_answer(value) == (value, False)
+    assert parse_answer(10**400) == (math.inf, False)
 
 
 def test_entries_that_cannot_be_used_are_left_out_counted_and_named(tmp_path: Path) -> None:

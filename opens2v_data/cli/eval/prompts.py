@@ -63,20 +63,20 @@ def run(arguments: argparse.Namespace) -> int:
                 f"{len(absent)} reference images are not below {prompts.root}, such as {absent[0][1].name} of {absent[0][0]}"
             )
     if check is not None:
-        tell_videos(check, quiet=arguments.quiet and check.is_complete)
+        tell_videos(check, quiet=arguments.quiet)
     return 0 if check is None or check.is_complete else 1
 
 
 def tell_videos(check: VideoCheck, *, quiet: bool = False) -> None:
-    """Say which videos are there, missing, unreadable or extra."""
+    """Say which videos are there, missing or extra; those that cannot be read are told with `quiet`, too."""
+    for bad in check.unreadable:
+        note(f"unreadable: {bad.path.name}: {bad.reason}")
     if quiet:
         return
     total = len(check.found) + len(check.missing) + len(check.unreadable)
-    note(f"{len(check.found)} of {total} prompts have a video in {check.folder}")
+    note(f"{len(check.found)} of {total} prompts have a video in {check.folder} that can be read")
     if check.missing:
         note(f"missing: {_some([f'{key}.mp4' for key in check.missing])}")
-    for bad in check.unreadable:
-        note(f"unreadable: {bad.path.name}: {bad.reason}")
     if check.extra:
         note(f"of no prompt: {_some([path.name for path in check.extra])}")
 

@@ -95,7 +95,7 @@ def run(arguments: argparse.Namespace) -> int:
     stages = {"videos": ("look through", ""), **{name: (name, "") for name in METRIC_NAMES}}
     with ProgressBars(stages, quiet=arguments.quiet) as bars:
         check = check_videos(arguments.videos, prompts, progress=bars)
-    tell_videos(check, quiet=arguments.quiet and check.is_complete)
+    tell_videos(check, quiet=arguments.quiet)
     if not check.found:
         raise EvaluationError(
             f"{check.folder}: none of {len(prompts)} prompts has a video that can be read: name them KEY.mp4"
