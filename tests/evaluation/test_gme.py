@@ -13,12 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from safetensors.torch import load_file, save_file
-from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize
+from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil, smart_resize
 
 from evaluation.tinygme import picture, plain_embedding, write_tiny_gme
 from opens2v_data.errors import MetricError
 from opens2v_eval.models.gme import RETRIEVAL_INSTRUCTION, Gme, plain_position_ids
-from opens2v_eval.models.gme_images import fetch, fetch_size
+from opens2v_eval.models.gme_images import fetch, fetch_size, frame_patches
+from opens2v_eval.models.pixels import CLIP_STD
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -134,6 +135,26 @@ def test_a_tokenizer_of_another_model_is_refused(checkpoint: Path, tmp_path: Pat
     (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(MetricError, match="they are not of one model"):
         Gme.load(str(folder))
+
+
+@pytest.mark.parametrize(("width", "height"), [(100, 60), (84, 84), (37, 150), (300, 200)])
+def test_frames_on_a_device_are_cut_as_by_the_models_own_processor(width: int, height: int) -> None:
+    """The pixels by torch are some levels off in places; how they are cut and ordered is the same."""
+    pictures = [picture(width, height, seed=seed) for seed in range(2)]
+    frames = torch.stack([torch.from_numpy(np.array(one)).permute(2, 0, 1) for one in pictures])
+    size = {"shortest_edge": 16 * 784, "longest_edge": 64 * 784}
+    wanted = Qwen2VLImageProcessorPil(size=size)(images=[fetch(one) for one in pictures], return_tensors="pt")
+    pixels, grids = frame_patches(frames, min_pixels=16 * 784, max_pixels=64 * 784)
+    assert torch.equal(grids, wanted["image_grid_thw"])
+    off = (pixels - wanted["pixel_values"]).abs() * 255 * min(CLIP_STD)
+    assert pixels.shape == wanted["pixel_values"].shape and off.max() < 4 and off.mean() < 0.1
+
+
+def test_frames_are_embedded_as_pictures(gme: Gme) -> None:
+    pictures = [picture(84, 56, seed=seed) for seed in range(5)]  # at 84x56 nothing is resized but to 16 tokens
+    frames = torch.stack([torch.from_numpy(np.array(one)).permute(2, 0, 1) for one in pictures])
+    torch.testing.assert_close(gme.embed_frames(frames), gme.embed_images(pictures), atol=5e-3, rtol=0)
+    assert gme.embed_frames(frames[:0]).shape == (0, 32)
 
 
 def test_positions_skip_padding() -> None:

@@ -72,7 +72,11 @@ class GmeScore:
         """
         if self._model is None:
             raise MetricError(f"{self.name} of {video.key}: setup(device) comes before score")
-        frames = self._model.embed_images(rgb_arrays(video.linspace(self._num_frames)))
+        pictures = video.linspace(self._num_frames)
+        if pictures.is_cuda and isinstance(self._model, Gme):
+            frames = self._model.embed_frames(pictures)
+        else:  # PIL's pixels, as published
+            frames = self._model.embed_images(rgb_arrays(pictures))
         text = self._model.embed_texts([prompt.prompt], instruction=RETRIEVAL_INSTRUCTION)
         cosines = (frames * text).sum(dim=-1)
         return Values(

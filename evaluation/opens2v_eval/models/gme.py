@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias
 
 from opens2v_data.errors import MetricError, MissingExtraError
 from opens2v_eval.models.checkpoints import explained
-from opens2v_eval.models.gme_images import MAX_IMAGE_TOKENS, MIN_IMAGE_TOKENS, SIDE_OF_TOKEN, fetch
+from opens2v_eval.models.gme_images import MAX_IMAGE_TOKENS, MIN_IMAGE_TOKENS, SIDE_OF_TOKEN, fetch, frame_patches
 from opens2v_eval.models.loading import load_pretrained
 
 if TYPE_CHECKING:
@@ -143,6 +143,29 @@ class Gme:
         """
         return self._embed([("", image) for image in images], DEFAULT_INSTRUCTION)
 
+    def embed_frames(self, frames: torch.Tensor) -> torch.Tensor:
+        """Return embeddings of frames of one video, which do not leave their device before they are embedded.
+
+        Args:
+            frames: `(T, 3, H, W) uint8 RGB`.
+
+        Returns:
+            `(T, D) float32`, L2-normalised, in host memory; as of `embed_images` but for a level of rounding in the pixels.
+        """
+        import torch
+
+        if not len(frames):
+            return torch.zeros(0, self._model.config.text_config.hidden_size)
+        limits = self._image_processor.size
+        rows = []
+        for chunk in frames.split(self._batch_size):
+            pixels, grids = frame_patches(chunk, min_pixels=limits["shortest_edge"], max_pixels=limits["longest_edge"])
+            texts = [
+                prompt_of("", num_image_tokens=count, instruction=DEFAULT_INSTRUCTION) for count in self._counts(grids)
+            ]
+            rows.append(self._pooled(texts, pixels, grids))
+        return torch.cat(rows)
+
     def embed_pairs(
         self, texts: Sequence[str], images: Sequence[Picture], *, instruction: str = DEFAULT_INSTRUCTION
     ) -> torch.Tensor:
@@ -167,17 +190,26 @@ class Gme:
         return torch.cat(rows) if rows else torch.zeros(0, width)
 
     def _embed_batch(self, items: list[tuple[str, Picture | None]], instruction: str) -> torch.Tensor:
-        import torch
-
         pictures = [fetch(image) for _, image in items if image is not None]
         seen = self._image_processor(images=pictures, return_tensors="pt") if pictures else None
-        patches_per_token = self._model.config.vision_config.spatial_merge_size**2
-        counts = [] if seen is None else (seen["image_grid_thw"].prod(-1) // patches_per_token).tolist()
-        waiting = iter(counts)
+        pixels, grids = (None, None) if seen is None else (seen["pixel_values"], seen["image_grid_thw"])
+        waiting = iter(self._counts(grids))
         texts = [
             prompt_of(text, num_image_tokens=None if image is None else next(waiting), instruction=instruction)
             for text, image in items
         ]
+        return self._pooled(texts, pixels, grids)
+
+    def _counts(self, grids: torch.Tensor | None) -> list[int]:
+        """Return how many tokens each picture is."""
+        patches_per_token = self._model.config.vision_config.spatial_merge_size**2
+        return [] if grids is None else (grids.prod(-1) // patches_per_token).tolist()
+
+    def _pooled(self, texts: list[str], pixels: torch.Tensor | None, grids: torch.Tensor | None) -> torch.Tensor:
+        """Return the embedding of each text, pictures in the places held for them."""
+        import torch
+
+        counts = self._counts(grids)
         token_ids = [self._tokenizer(text)["input_ids"][:MAX_TOKENS] for text in texts]
         if sum(row.count(self._image_token_id) for row in token_ids) != sum(counts):
             raise ValueError(
@@ -189,10 +221,8 @@ class Gme:
         input_ids, mask = input_ids.to(device), mask.to(device)
         with torch.inference_mode():
             embeds = self._model.get_input_embeddings()(input_ids)
-            if seen is not None:
-                features = self._model.get_image_features(
-                    seen["pixel_values"].to(device), seen["image_grid_thw"].to(device)
-                ).pooler_output
+            if pixels is not None and grids is not None:
+                features = self._model.get_image_features(pixels.to(device), grids.to(device)).pooler_output
                 places = (input_ids == self._image_token_id).unsqueeze(-1).expand_as(embeds)
                 embeds = embeds.masked_scatter(places, torch.cat(list(features)).to(embeds.dtype))
             hidden = self._model.language_model(

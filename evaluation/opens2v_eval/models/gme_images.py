@@ -3,7 +3,9 @@
     fetch      sides to multiples of 28, 4 to 16384 tokens            the published code's own step
     process    sides to multiples of 28, 256 to 1280 tokens           the model's image processor
 
-A 832x480 frame becomes 840x476 in the first step and stays so in the second: 510 tokens. Both steps are bicubic.
+A 832x480 frame becomes 840x476 in the first step and stays so in the second: 510 tokens. Both steps are bicubic, PIL's in host
+memory. Frames that are in a GPU's memory stay there: the same steps with torch, where 0.1% of the values come out a level (of
+256) off PIL's, see `pixels`. That way was not run on a GPU yet, only on a CPU beside the other.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    import torch
     from PIL import Image
 
 # The side of a token in pixels: two patches of 14.
@@ -66,3 +69,36 @@ def fetch(picture: Image.Image | np.ndarray) -> Image.Image:
         picture = Image.fromarray(picture)
     rgb = picture.convert("RGB")
     return rgb.resize(fetch_size(*rgb.size), Image.Resampling.BICUBIC)
+
+
+def frame_patches(
+    frames: torch.Tensor, *, min_pixels: int, max_pixels: int, patch: int = 14, merge: int = 2
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Do both steps with frames on their device, and cut them as the model's image processor does.
+
+    Args:
+        frames: `(T, 3, H, W) uint8 RGB`, any device.
+        min_pixels, max_pixels: of the processor.
+        patch: side of a patch, pixels.
+        merge: a token is `merge` by `merge` patches, which come one after another.
+
+    Returns:
+        `(T * patches, 3 * 2 * patch * patch) float32`, same device, and `(T, 3) int64` of grids, in host memory.
+    """
+    import torch
+    from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize
+
+    from opens2v_eval.models.pixels import normalised, resize_bicubic
+
+    width, height = fetch_size(frames.shape[-1], frames.shape[-2])
+    frames = resize_bicubic(frames, (height, width))
+    height, width = smart_resize(height, width, patch * merge, min_pixels, max_pixels)
+    pixels = normalised(resize_bicubic(frames, (height, width)))
+    rows, columns = height // patch, width // patch
+    cells = pixels.reshape(len(pixels), 3, rows // merge, merge, patch, columns // merge, merge, patch)
+    # (T, rows of tokens, columns of tokens, rows and columns of patches in a token, colour, row and column of pixels)
+    cells = cells.permute(0, 2, 5, 3, 6, 1, 4, 7)
+    # Qwen2-VL takes two frames at a time; an image counts as two that are alike.
+    cells = cells.unsqueeze(6).expand(*cells.shape[:6], 2, *cells.shape[6:])
+    grids = torch.tensor([[1, rows, columns]]).repeat(len(pixels), 1)
+    return cells.reshape(len(pixels) * rows * columns, 3 * 2 * patch * patch), grids
