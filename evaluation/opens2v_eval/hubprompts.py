@@ -24,6 +24,8 @@ _LINK = re.compile(r"https?://\S+")
 def fetch_prompts(address: str, *, domain: Domain, check: bool = True) -> Prompts:
     """Fetch a domain's prompts and their images, at one commit; what is in the cache already is not fetched again.
 
+    Where the Hub cannot be reached, what the cache has will do, and `Prompts.source` says so.
+
     Raises:
         PromptsError: the repository has no such file, or it is not as published.
         RemoteError: the Hub does not give it.
@@ -39,20 +41,27 @@ def fetch_prompts(address: str, *, domain: Domain, check: bool = True) -> Prompt
     except ImportError as error:
         raise MissingExtraError(package="huggingface_hub", extra="eval", needed_for="prompts from the Hub") from error
     api = HfApi()
-    with _told(address):
-        info = api.dataset_info(repo, revision=revision)
-    commit = info.sha or revision
+    try:
+        with _told(address):
+            info = api.dataset_info(repo, revision=revision)
+    except RemoteError as error:
+        cached = None if error.status is not None else _cached(repo, revision, domain, check)
+        if cached is None:
+            raise
+        return cached
     files = {file.rfilename for file in info.siblings or ()}
     name = file_name(domain)
     found = sorted(path for path in files if PurePosixPath(path).name == name)
     if len(found) != 1:
         raise PromptsError(
-            f"{address}: expected one file {name}, found {', '.join(found) or f'none among {len(files)} files'} at {commit[:12]}"
+            f"{address}: expected one file {name}, found {', '.join(found) or f'none among {len(files)} files'} at {revision}"
         )
     with _told(address):
-        path = _fetch(api, repo, commit, found[0])
-    # Image names are relative to the repository; the cache keeps its paths.
+        # By the revision's name, so that the cache remembers which commit it was; all else at that commit.
+        path = _fetch(api, repo, revision, found[0])
+    # Image names are relative to the repository; the cache keeps its paths below a folder named for the commit.
     root = path.parents[len(PurePosixPath(found[0]).parts) - 1]
+    commit = root.name
     prompts = read_prompts(path, domain=domain, root=root, source=f"hf://datasets/{repo}@{commit}", check=check)
     wanted = dict.fromkeys(name for prompt in prompts for name in prompt.image_names if name in files)
     with _told(address), ThreadPoolExecutor(_NUM_FETCHERS) as pool:
@@ -60,8 +69,24 @@ def fetch_prompts(address: str, *, domain: Domain, check: bool = True) -> Prompt
     return prompts
 
 
-def _fetch(api: HfApi, repo: str, commit: str, name: str) -> Path:
-    return Path(api.hf_hub_download(repo, name, repo_type="dataset", revision=commit))
+def _cached(repo: str, revision: str, domain: Domain, check: bool) -> Prompts | None:
+    """Return what an earlier call left in the cache, for machines that cannot reach the Hub; None where that is nothing."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        root = Path(snapshot_download(repo, repo_type="dataset", revision=revision, local_files_only=True))
+    except LocalEntryNotFoundError:
+        return None
+    found = sorted(root.rglob(file_name(domain)))
+    if len(found) != 1:
+        return None
+    source = f"hf://datasets/{repo}@{root.name} in the cache"
+    return read_prompts(found[0], domain=domain, root=root, source=source, check=check)
+
+
+def _fetch(api: HfApi, repo: str, revision: str, name: str) -> Path:
+    return Path(api.hf_hub_download(repo, name, repo_type="dataset", revision=revision))
 
 
 @contextmanager

@@ -231,6 +231,16 @@ def test_the_hub_gives_the_prompts_with_their_images_once(eval_hub: LocalHub, hu
     assert counts.cdn.num_bytes == 0 and counts.resolve.num_requests == 0
 
 
+def test_where_the_hub_cannot_be_reached_the_cache_will_do(eval_hub: LocalHub) -> None:
+    fetched = load_prompts("hf://datasets/someone/prompts", domain="human")
+    eval_hub.close()
+    cached = load_prompts("hf://datasets/someone/prompts", domain="human")
+    assert cached.source == f"{fetched.source} in the cache"
+    assert cached.prompts == fetched.prompts and not cached.missing_images()
+    with pytest.raises(RemoteError, match="the Hub did not give the prompts"):
+        load_prompts("hf://datasets/someone/prompts", domain="single")
+
+
 def test_a_dataset_without_the_file_and_one_that_is_not_there_are_told_apart(eval_hub: LocalHub) -> None:
     with pytest.raises(PromptsError, match=r"expected one file Open-Domain_Eval\.json, found none among \d+ files"):
         load_prompts("hf://datasets/someone/prompts", domain="open")
