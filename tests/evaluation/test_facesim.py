@@ -99,7 +99,9 @@ def test_a_video_of_the_reference_itself_scores_one(models: dict[str, Any], prom
 
 def test_a_video_without_faces_scores_zero_as_upstream_has_it(models: dict[str, Any], prompt: Prompt) -> None:
     metric = FaceSim(**models, num_frames=3)
-    metric.setup("cpu")
+    assert metric.providers == ()
+    metric.setup("cuda")  # without onnxruntime's build for GPUs: on the CPU, and it says so
+    assert metric.providers[-1] == "CPUExecutionProvider"
     found = metric.score(PictureVideo(PICTURES[2:3], key=prompt.key), prompt)
     assert found.values == {"cur_score": 0.0, "arc_score": 0.0}
     assert found.details["cur"] == [None, None, None]

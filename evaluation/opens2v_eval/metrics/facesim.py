@@ -72,6 +72,11 @@ class FaceSim:
             "num_frames": self._num_frames,
         }
 
+    @property
+    def providers(self) -> tuple[str, ...]:
+        """What ONNX runtime finds faces with, first choice first; empty before `setup`. CPU and GPU differ by some 1e-4."""
+        return getattr(self._detector, "providers", ())
+
     def applies_to(self, prompt: Prompt) -> bool:
         """Return whether the prompt has one person, with a face."""
         return applies(self.name, prompt)
