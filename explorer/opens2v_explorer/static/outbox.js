@@ -52,10 +52,8 @@ class Outbox {
   load() {
     const found = [];
     try {
-      for (let at = 0; at < localStorage.length; at++) {
-        const key = localStorage.key(at);
-        if (key.startsWith(this.prefix)) found.push(JSON.parse(localStorage.getItem(key)));
-      }
+      const keys = Array.from({ length: localStorage.length }, (_, at) => localStorage.key(at));
+      for (const key of keys.filter((one) => one.startsWith(this.prefix))) found.push(...entryOf(localStorage.getItem(key)));
     } catch {
       this.isKept = false;
     }
@@ -188,6 +186,16 @@ function showUnsaved(outbox, element, live) {
     clearTimeout(timer);
     outbox.listeners.delete(show);
   };
+}
+
+// An entry that something else wrote over is left alone, and keeps no other back.
+function entryOf(text) {
+  try {
+    const entry = JSON.parse(text);
+    return entry?.event?.event_id ? [entry] : [];
+  } catch {
+    return [];
+  }
 }
 
 // Join what is there, with a full stop behind each but the last.
