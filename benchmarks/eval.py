@@ -1,0 +1,350 @@
+"""What does the evaluation of a video cost, per metric, and beside upstream's way of reading frames?
+
+Two tables, on the same videos: the benchmark's sample where it lies beside the checkout, and generated ones. Each cell is a
+process of its own; CPU is the process's, memory its largest resident set (a GPU's: the most that torch held).
+
+    frames    the rules of the metrics: 32 spread over the video, and all; ours beside decord (upstream's, frame by frame),
+              OpenCV (a seek to each frame; NaturalScore's way upstream) and imageio; and how many frames are wrong
+    metrics   the whole of `score`, models loaded before: ours beside upstream's way: frames by decord (OpenCV where it is not
+              there) as PIL pictures, transformers' processor, each window of MotionSmoothness on its own
+
+    python benchmarks/eval.py
+    python benchmarks/eval.py --videos my_videos/*.mp4 --runs 5
+    pip install --no-deps --target rivals decord imageio imageio-ffmpeg && python benchmarks/eval.py --rivals rivals
+    python benchmarks/eval.py --device cuda --size published            # models of the published size, 17 GB for Q-Align
+
+Models have random weights: they cost what real ones cost, and no score is printed. `--size small` stands for all parts but the
+model, whose share it leaves out; it is the default on a CPU. On a GPU: not run yet.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from measure import ROOT, machine, run_isolated, table
+
+SAMPLE = ROOT.parent / "shared" / "upstream_sample" / "eval" / "videos" / "singleface_3.mp4"
+READERS = ["ours", "decord", "opencv", "imageio"]
+RULES = ["32 frames", "all frames"]
+METRICS = ["motion_amplitude", "aesthetics", "motion_smoothness"]
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--videos", nargs="+", type=Path, help="mp4s (default: the sample and generated ones)")
+    parser.add_argument("--runs", type=int, default=3, help="of each cell; medians are printed (default: 3)")
+    parser.add_argument("--rivals", type=Path, help="folder with decord and imageio, see above")
+    parser.add_argument("--metrics", nargs="*", choices=METRICS, default=METRICS)
+    parser.add_argument("--device", help="cpu or cuda (default: a GPU where there is one)")
+    parser.add_argument("--size", choices=["small", "published"], help="of the models (default: published on a GPU)")
+    parser.add_argument("--child", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.child:
+        print(json.dumps(child(**json.loads(arguments.child))))
+        return
+    import torch
+
+    device = arguments.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    size = arguments.size or ("published" if device == "cuda" else "small")
+    environment = {"PYTHONPATH": str(arguments.rivals.resolve()) if arguments.rivals else "", "OPENCV_LOG_LEVEL": "OFF"}
+    with tempfile.TemporaryDirectory(prefix="opens2v-bench-") as folder:
+        videos = arguments.videos or some_videos(Path(folder))
+        gpu = f"; {torch.cuda.get_device_name()}" if device == "cuda" else ""
+        print(f"{machine()}{gpu}; load {os.getloadavg()[0]:.1f} at the start\n")
+        for video in videos:
+            print(f"## {video.name}: {described(video)}\n")
+            cells = Cells(runs=arguments.runs, environment=environment, video=video, device=device)
+            print(frames_table(cells) + "\n")
+            if arguments.metrics:
+                models = models_for(Path(folder), size)
+                print(metrics_table(cells, arguments.metrics, size, models) + "\n")
+            for note in cells.notes:
+                print(f"{note}\n")
+
+
+class Cells:
+    """Runs cells in processes of their own, and keeps what went wrong."""
+
+    def __init__(self, *, runs: int, environment: dict[str, str], video: Path, device: str) -> None:
+        self.runs, self.environment, self.video, self.device = runs, environment, video, device
+        self.notes: list[str] = []
+
+    def measure(self, **job: Any) -> dict[str, float] | None:
+        """Return medians of a cell's figures; None where it does not run."""
+        job |= {"video": str(self.video), "device": self.device}
+        answers: list[dict[str, float]] = []
+        for _ in range(self.runs):
+            command = [sys.executable, __file__, "--child", json.dumps(job)]
+            cost = run_isolated(command, timeout=900, env=self.environment)
+            if cost.code:
+                reason = (cost.error.strip().splitlines() or ["no reason given"])[-1][:160]
+                note = f"{job.get('reader') or job.get('way')}: {reason}"
+                self.notes += [note] if note not in self.notes else []
+                return None
+            answers.append({**json.loads(cost.output.splitlines()[-1]), "rss": cost.max_rss_bytes})
+        return {name: statistics.median(answer[name] for answer in answers) for name in answers[0]}
+
+
+def frames_table(cells: Cells) -> str:
+    """Return the table of readers."""
+    rows = []
+    for rule in RULES:
+        ours: dict[str, float] | None = None
+        for reader in READERS:
+            found = cells.measure(part="frames", reader=reader, rule=rule)
+            if found is None:
+                continue
+            ours = ours or found
+            rows.append(
+                [
+                    rule,
+                    reader,
+                    f"{found['wall'] * 1000:,.0f}",
+                    f"{found['cpu']:.3f}",
+                    f"{found['rss'] / 2**20:,.0f}",
+                    f"{found['wall'] / ours['wall']:.2f}x",
+                    f"{found['cpu'] / ours['cpu']:.2f}x",
+                    f"{found['wrong']:.0f} of {found['frames']:.0f}",
+                ]
+            )
+    header = [
+        "frames",
+        "reader",
+        "ms a video",
+        "CPU-s",
+        "peak MB",
+        "time beside ours",
+        "CPU beside ours",
+        "wrong frames",
+    ]
+    return table(rows, header)
+
+
+def metrics_table(cells: Cells, metrics: list[str], size: str, models: dict[str, str]) -> str:
+    """Return the table of metrics."""
+    rows = []
+    for metric in metrics:
+        ours: dict[str, float] | None = None
+        for way in ("ours", "upstream's"):
+            found = cells.measure(part="metric", metric=metric, way=way, models=models)
+            if found is None:
+                continue
+            ours = ours or found
+            has_model = metric != "motion_amplitude"
+            rows.append(
+                [
+                    f"{metric}, {size} model" if has_model else metric,
+                    way,
+                    f"{60 / found['wall']:,.1f}",
+                    f"{found['cpu']:.2f}",
+                    f"{found['rss'] / 2**20:,.0f}",
+                    f"{found['gpu'] / 2**20:,.0f}" if cells.device == "cuda" else "",
+                    f"{found['wall'] / ours['wall']:.2f}x",
+                    f"{found['cpu'] / ours['cpu']:.2f}x",
+                    f"{abs(found['value'] - ours['value']):.1g}",
+                ]
+            )
+    header = ["metric", "way", "videos a minute", "CPU-s a video", "peak MB", "GPU MB"]
+    return table(rows, [*header, "time beside ours", "CPU beside ours", "off ours"])
+
+
+def child(*, part: str, video: str, device: str, **job: Any) -> dict[str, float]:
+    """Measure one cell: once to warm up, once for the figures."""
+    if part == "frames":
+        return child_frames(Path(video), job["reader"], job["rule"])
+    import torch
+
+    score = scorer_of(job["metric"], job["way"], job["models"], device)
+    score(Path(video))
+    value, wall, cpu = timed(lambda: score(Path(video)), times=1)
+    answer = {"wall": wall, "cpu": cpu, "value": value}
+    return {**answer, "gpu": float(torch.cuda.max_memory_allocated()) if device == "cuda" else 0.0}
+
+
+def child_frames(video: Path, reader: str, rule: str) -> dict[str, float]:
+    """Read frames by one reader, and compare them with a sequential decode."""
+    import numpy as np
+
+    from opens2v_eval.frames import linspace_indices
+
+    read = FRAME_READERS[reader]
+    count = number_of_frames(video)
+    indices = linspace_indices(count, 32) if rule == "32 frames" else list(range(count))
+    read(video, indices)
+    frames, wall, cpu = timed(lambda: read(video, indices), times=3)
+    wrong = 0
+    for place, expected in enumerate(sequential(video, indices)):
+        # Decoders convert to RGB with roundings of their own: 2 levels on average; a neighbour is further off.
+        is_there = place < len(frames) and frames[place].shape == expected.shape
+        wrong += not is_there or float(np.abs(frames[place].astype(int) - expected).mean()) > 2
+    return {"wall": wall, "cpu": cpu, "wrong": float(wrong), "frames": float(len(indices))}
+
+
+def timed(work: Callable[[], Any], *, times: int) -> tuple[Any, float, float]:
+    """Return what work gives, and the medians of its wall and CPU seconds, those of processes it started included."""
+    walls, cpus, result = [], [], None
+    for _ in range(times):
+        wall, cpu = time.perf_counter(), cpu_seconds()
+        result = work()
+        walls.append(time.perf_counter() - wall)
+        cpus.append(cpu_seconds() - cpu)
+    return result, statistics.median(walls), statistics.median(cpus)
+
+
+def cpu_seconds() -> float:
+    """Return what this process and those it has waited for took."""
+    used = os.times()
+    return used.user + used.system + used.children_user + used.children_system
+
+
+def sequential(video: Path, indices: list[int]) -> Any:
+    """Yield frames of a decode from the first to the last."""
+    import av
+
+    with av.open(str(video)) as container:
+        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    for index in indices:
+        yield frames[index]
+
+
+def number_of_frames(video: Path) -> int:
+    """Return how many there are."""
+    from opens2v_eval.frames import Video
+
+    return Video(video, key="singleface_1").num_frames
+
+
+def read_ours(video: Path, indices: list[int]) -> Any:
+    """Read with the library, as `Video` does."""
+    from opens2v_eval.frames import Video, rgb_arrays
+
+    return rgb_arrays(Video(video, key="singleface_1").frames(indices))
+
+
+def read_decord(video: Path, indices: list[int]) -> Any:
+    """Read as upstream's scripts do."""
+    import decord  # pyright: ignore[reportMissingImports]
+
+    opened = decord.VideoReader(str(video))
+    return [opened[index].asnumpy() for index in indices]
+
+
+def read_opencv(video: Path, indices: list[int]) -> Any:
+    """Read as upstream's NaturalScore does."""
+    import cv2
+
+    capture, frames = cv2.VideoCapture(str(video)), []
+    for index in indices:
+        capture.set(cv2.CAP_PROP_POS_FRAMES, index)
+        is_read, frame = capture.read()
+        if is_read:
+            frames.append(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB))
+    capture.release()
+    return frames
+
+
+def read_imageio(video: Path, indices: list[int]) -> Any:
+    """Read with imageio's FFmpeg."""
+    import imageio  # pyright: ignore[reportMissingImports]
+
+    with imageio.get_reader(str(video), "ffmpeg") as reader:
+        return [reader.get_data(index) for index in indices]
+
+
+FRAME_READERS: dict[str, Callable[[Path, list[int]], Any]] = {
+    "ours": read_ours,
+    "decord": read_decord,
+    "opencv": read_opencv,
+    "imageio": read_imageio,
+}
+
+
+def scorer_of(metric: str, way: str, models: dict[str, str], device: str) -> Callable[[Path], float]:
+    """Return what scores a video."""
+    from opens2v_eval.frames import Video
+    from opens2v_eval.metrics import create_metric
+    from opens2v_eval.prompts import Prompt
+
+    options: dict[str, Any] = {}
+    if metric == "aesthetics":
+        options = {"clip": models["clip"], "head": models["head"]}
+    elif metric == "motion_smoothness":
+        options = {"model": models["owl"], "precision": "float16" if device == "cuda" else "float32"}
+    if way != "ours":
+        import eval_upstream
+
+        read = read_decord if importlib.util.find_spec("decord") else read_opencv
+        return eval_upstream.scorer(metric, options, device, lambda video, indices: read(video, indices))
+    made = create_metric(metric, **options)  # pyright: ignore[reportArgumentType]
+    made.setup(device)
+    image = Path("a.png")
+    prompt = Prompt(key="singleface_1", prompt="", image_names=("a.png",), image_paths=(image,), class_labels=("Man",))
+
+    def score(video: Path) -> float:
+        values = made.score(Video(video, key="singleface_1", device=device), prompt).values
+        value = next(iter(values.values()))
+        assert isinstance(value, float)
+        return value
+
+    return score
+
+
+def models_for(folder: Path, size: str) -> dict[str, str]:
+    """Write models of random weights, once; return where they are."""
+    import eval_upstream
+
+    return eval_upstream.write_models(folder / "models", size)
+
+
+def described(video: Path) -> str:
+    """Return one line about a video."""
+    from opens2v_loaders import probe
+
+    info = probe(video)
+    keys = int(info.is_keyframe.sum())
+    return f"{info.width}x{info.height}, {info.num_frames_from_packets} frames, {keys} keyframes, {video.stat().st_size:,} bytes"
+
+
+def some_videos(folder: Path) -> list[Path]:
+    """Return the sample, and generated videos: one of the benchmark's usual form, one of 720p with open groups."""
+    made = [
+        generated(folder / "480p.mp4", 832, 480, 81, ""),
+        generated(folder / "720p.mp4", 1280, 720, 121, "open-gop=1:"),
+    ]
+    return [SAMPLE, *made] if SAMPLE.is_file() else made
+
+
+def generated(path: Path, width: int, height: int, num_frames: int, options: str) -> Path:
+    """Write a video of a bright square that wanders over noise."""
+    import av
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    ground = rng.integers(0, 160, (height // 8, width // 8, 3), dtype=np.uint8).repeat(8, 0).repeat(8, 1)
+    with av.open(str(path), "w") as container:
+        stream: Any = container.add_stream("libx264", rate=16)
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        stream.options = {"crf": "23", "x264-params": f"{options}keyint=24:bframes=3"}
+        for number in range(num_frames):
+            picture = np.roll(ground, (number, 3 * number), (0, 1))
+            left, top = (7 * number) % (width - 90), (3 * number) % (height - 90)
+            picture[top : top + 90, left : left + 90] = 40 + 2 * number % 200
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode(None))
+    return path
+
+
+if __name__ == "__main__":
+    sys.path[:0] = [str(ROOT), str(ROOT / "loaders"), str(ROOT / "evaluation")]
+    main()
