@@ -96,7 +96,9 @@ def meters(row: Mapping[str, Any]) -> str:
     )
 
 
-def row_html(row: Mapping[str, Any], *, href: str, is_current: bool, verdict: str | None) -> str:
+def row_html(
+    row: Mapping[str, Any], *, href: str, is_current: bool, verdict: str | None, names: Mapping[tuple[int, int], str]
+) -> str:
     """Return a pair as a card of a list, a link that shows it large.
 
     Args:
@@ -104,15 +106,17 @@ def row_html(row: Mapping[str, Any], *, href: str, is_current: bool, verdict: st
         href: where it is shown large.
         is_current: whether it is shown so now.
         verdict: of the reviewer; None: none yet.
+        names: class names of the subjects that pairs may point to, by clip and object id.
     """
-    cutouts = "".join(_thumb(row, prefix) for prefix in ("", "partner_"))
-    names = (row["class_name"], row["partner_class_name"])
-    said = names[0] if names[0] == names[1] else f"{names[0]} / {names[1]}"
+    flags = "".join(_pointed(row, prefix, names) for prefix in ("", "partner_"))
+    cutouts = "".join(_thumb(row, prefix, names) for prefix in ("", "partner_"))
+    called = (row["class_name"], row["partner_class_name"])
+    said = called[0] if called[0] == called[1] else f"{called[0]} / {called[1]}"
     scores = f"image {_short(row['image_similarity'])}, text {_short(row['text_similarity'])}"
     judged = f'<span class="say verdict" data-verdict="{escape(verdict)}">{escape(verdict)}</span>' if verdict else ""
     inside = (
         f'<span class="two">{cutouts}</span><span class="say"><b>{escape(said)}</b></span>'
-        f'<span class="say">{scores}</span>{judged}'
+        f'<span class="say">{scores}</span>{flags}{judged}'
     )
     current_mark = {"aria_current": "true"} if is_current else {}
     return markup.link(
@@ -186,22 +190,41 @@ def _side_html(side: Side, name: str) -> str:
         cutout = stage.picture(src, f"Cut-out of {side.class_name}", css="checker", testid=f"cutout-{name}")
         texts = [flag.text for flag in region.notes[0].flags]
         flags = "".join(f'<li class="flag">{escape(text)}</li>' for text in texts)
-    scores = "" if region is None else f'<p class="note">{escape(stage.scores(region))}</p>'
+    scores = "" if region is None else f'<p class="note">{escape(stage.scores_of(region.notes[0]))}</p>'
     return (
         f'<div class="side" data-testid="side-{name}"><p class="name"><b>{escape(side.class_name)}</b>{said}<br>{link}</p>'
         f"{problems}{frame}{cutout}{f'<ul class=flags>{flags}</ul>' if flags else ''}{scores}</div>"
     )
 
 
-def _thumb(row: Mapping[str, Any], prefix: str) -> str:
+def _thumb(row: Mapping[str, Any], prefix: str, names: Mapping[tuple[int, int], str]) -> str:
     clip_id, object_id = row[f"{prefix}clip_id"], row[f"{prefix}object_id"]
     name = row[f"{prefix}class_name"]
     if clip_id is None:
-        return '<span class="picture checker"><span class="state" data-state="not-in-catalog">not in this catalog</span></span>'
+        return _words("not-in-catalog", "not in this catalog")
     if object_id is None:
         return stage.picture(urls.poster(clip_id, 160), f"Frame of a clip with {name}", css="checker", testid="thumb")
+    if (clip_id, object_id) not in names:
+        return _words("no-such-subject", f"no object {object_id}")
     src = urls.cutout(clip_id, object_id, 160, along="box")
     return stage.picture(src, f"Cut-out of {name}", css="checker", testid="thumb")
+
+
+def _words(code: str, text: str) -> str:
+    return f'<span class="picture checker"><span class="state" data-state="{code}">{escape(text)}</span></span>'
+
+
+def _pointed(row: Mapping[str, Any], prefix: str, names: Mapping[tuple[int, int], str]) -> str:
+    """Return a word on a side whose object is of another class than the pair says, or not there at all."""
+    clip_id, object_id, called = (row[f"{prefix}{name}"] for name in ("clip_id", "object_id", "class_name"))
+    if clip_id is None or object_id is None:
+        return ""
+    found = names.get((clip_id, object_id))
+    if found == called:
+        return ""
+    side = "right" if prefix else "left"
+    text = f"{side}: no object {object_id}" if found is None else f"{side}: object {object_id} is {found}"
+    return f'<span class="say flag" data-code="{"no-such-subject" if found is None else "class-differs"}">{escape(text)}</span>'
 
 
 def _short(value: float | None) -> str:

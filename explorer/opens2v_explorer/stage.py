@@ -97,15 +97,18 @@ def scores(region: Region) -> str:
     """Return the scores of a region's subjects in one line each, as plain text."""
     lines = []
     for note in region.notes:
-        one = note.subject
-        said = [
-            f"{one.class_name} (object {one.object_id})",
-            f"GME {_plain(one.gme_score, 3)} cosine",
-            f"aesthetic {_plain(one.aes_score)} of about 10",
-            f"mask confidence {_plain(None if one.mask is None else one.mask.score)}",
-        ]
-        lines.append(", ".join([*said, *(flag.text for flag in note.flags)]))
+        name = f"{note.subject.class_name} (object {note.subject.object_id})"
+        lines.append(", ".join([name, scores_of(note), *(flag.text for flag in note.flags)]))
     return f"Region {region.number}: {region.name}. " + ". ".join(lines)
+
+
+def scores_of(note: SubjectNote) -> str:
+    """Return a subject's scores with their units, as plain text."""
+    one = note.subject
+    return (
+        f"GME {_plain(one.gme_score, 3)} cosine, aesthetic {_plain(one.aes_score)} of about 10, "
+        f"mask confidence {_plain(None if one.mask is None else one.mask.score)}"
+    )
 
 
 def card(region: Region, cutout_src: str, *, title_along: str = "") -> str:

@@ -20,6 +20,7 @@ from opens2v_explorer.runtime import current
 from opens2v_explorer.state import current_filters, current_slice, link_to, param, set_params
 from opens2v_explorer.states import State, StateError, state
 from opens2v_explorer.subjects import Region, frame_size, regions_of
+from opens2v_explorer.verdicts import clip_target
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -66,7 +67,7 @@ def page() -> None:
         stage.show(f"<h3>Origin and bytes</h3>{text}", key="clip-place")
     with code:
         st.caption("Read it in Python")
-        st.code(clip_html.snippet(explorer.catalog, triple.clip), language="python")
+        st.code(clip_html.snippet(explorer.catalog, triple.clip), language="python", wrap_lines=True)
 
 
 def _chosen() -> int:
@@ -111,8 +112,16 @@ def _show_header(clip: Clip) -> None:
         said = f"Not among the {near.total:,} clips of the filters."
     else:
         said = f"{near.place:,} of {near.total:,} in the order of the filters."
-    title = f"<strong data-testid='clip-key'>{escape(clip.key)}</strong>"
-    stage.show(f'<div class="links">{title}<span>{said}</span>{"".join(links)}</div>', key="clip-header")
+    title = f'<strong data-testid="clip-key">{escape(clip.key)}</strong>'
+    body = f"{title}<span>{said}</span>{''.join(links)}{_verdicts_html(clip)}"
+    stage.show(f'<div class="links" data-testid="clip-header">{body}</div>', key="clip-header")
+
+
+def _verdicts_html(clip: Clip) -> str:
+    """Return what reviewers said of the clip."""
+    found = current().verdicts.current("clip", targets=[clip_target(clip.part, clip.key)])
+    said = ", ".join(f"{event.verdict} by {event.who}" for event in found) or "none yet"
+    return f'<span data-testid="clip-verdicts">Verdicts: {escape(said)}</span>'
 
 
 def _step(testid: str, text: str, key: str | None) -> str:
@@ -222,15 +231,18 @@ def _pairs_html(clip: Clip, key: str) -> str:
     found = query.ask(one.text, one.bind({"clip": clip.clip_id, "most": MAX_PAIRS})).to_pylist()
     if not found:
         return clip_html.state_html(state("no-pairs"))
+    ids = {row[name] for row in found[:PARTNERS_SHOWN] for name in ("clip_id", "partner_clip_id")}
+    keys = _keys(sorted(one for one in ids if one is not None))
     items = []
     for row in found[:PARTNERS_SHOWN]:
         is_first = row["clip_id"] == clip.clip_id
         partner = row["partner_clip_id"] if is_first else row["clip_id"]
         names = (row["class_name"], row["partner_class_name"])
         mine, other = names if is_first else names[::-1]
-        where = (
-            "not in this catalog" if partner is None else "this clip" if partner == clip.clip_id else f"clip {partner}"
-        )
+        where = "a clip that is not in this catalog"
+        if partner is not None:
+            link = markup.link(link_to("clip", key=keys[partner]), escape(keys[partner]))
+            where = "this clip" if partner == clip.clip_id else link
         href = link_to("pairs", of=key, pair=row["pair_id"])
         items.append(
             f"<li>{markup.link(href, f'{escape(mine)} / {escape(other)}')} in {where}, "
@@ -238,7 +250,7 @@ def _pairs_html(clip: Clip, key: str) -> str:
         )
     many = f"{MAX_PAIRS} or more" if len(found) == MAX_PAIRS else str(len(found))
     every = markup.link(link_to("pairs", of=key), f"All {many} pairs", data_testid="clip-pairs")
-    return f'<ul class="plain">{"".join(items)}</ul><p class="links">{every}</p>'
+    return f'<ul class="plain" data-testid="partners">{"".join(items)}</ul><p class="links">{every}</p>'
 
 
 def _views_html(triple: Triple, key: str) -> str:

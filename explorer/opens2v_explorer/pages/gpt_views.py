@@ -15,11 +15,13 @@ from opens2v_explorer.media import urls
 from opens2v_explorer.runtime import current
 from opens2v_explorer.state import current_filters, current_slice, link_to, param
 from opens2v_explorer.states import state
+from opens2v_explorer.verdicts import view_target
+from opens2v_explorer.verdicts.buttons import identity_buttons, reviewer
 
 if TYPE_CHECKING:
     from opens2v_data.triples import Triple, View
 
-CLIPS_SHOWN = 6
+CLIPS_SHOWN = 4
 
 
 def page() -> None:
@@ -39,9 +41,12 @@ def page() -> None:
         detail = "None of the clips that meet the filters has a view." if not current_filters().is_empty else None
         stage.show(clip_html.state_html(state("no-views", detail)), key="views-none")
         return
-    for clip_id in clip_ids:
-        triple = current().media.triple(clip_id)
-        stage.show(_clip_html(triple), key=f"views-{clip_id}")
+    triples = [current().media.triple(clip_id) for clip_id in clip_ids]
+    judged = _judged(triples)
+    # The keys mean one group of buttons: the first that has no verdict.
+    waiting = next((one for one in _targets(triples) if one not in judged), None)
+    for triple in triples:
+        _show_clip(triple, waiting)
     pager = []
     if param("key"):
         pager.append(markup.link(link_to("gpt_views"), "All clips with views", data_testid="views-all"))
@@ -69,15 +74,42 @@ def _chosen() -> tuple[list[int], str | None, int | None]:
     return found.rows.column("clip_id").to_pylist(), found.after, len(ids)
 
 
-def _clip_html(triple: Triple) -> str:
+def _show_clip(triple: Triple, waiting: str | None) -> None:
     clip = triple.clip
     key = f"{clip.part}/{clip.key}"
     link = markup.link(link_to("clip", key=key), escape(key), keep=f"clip-{clip.clip_id}", data_testid="view-clip")
-    if triple.views:
-        body = "".join(_view_html(triple, view, nth) for nth, view in enumerate(triple.views))
-    else:
-        body = clip_html.state_html(state("no-views"))
-    return f'<article data-testid="views" data-clip="{clip.clip_id}"><h3>{link}</h3>{body}</article>'
+    nothing = "" if triple.views else clip_html.state_html(state("no-views"))
+    head = f'<article data-testid="views" data-clip="{clip.clip_id}"><h3>{link}</h3>{nothing}</article>'
+    stage.show(head, key=f"views-{clip.clip_id}")
+    filters = current_filters()
+    for nth, view in enumerate(triple.views):
+        stage.show(_view_html(triple, view, nth), key=f"view-{clip.clip_id}-{nth}")
+        target = view_target(clip.part, clip.key, view.view_idx, view.class_name)
+        identity_buttons(
+            "view",
+            target,
+            key=f"judge-{clip.clip_id}-{nth}",
+            label=f"Is the generated {view.class_name} the same?",
+            hotkeys=target == waiting,
+            filter_hash="" if filters.is_empty else filters.fingerprint,
+            # The run that follows gives the keys to the next view.
+            on_judged=lambda: None,
+        )
+
+
+def _targets(triples: list[Triple]) -> list[str]:
+    """Return what verdicts call the views of some clips, in the order of the page."""
+    return [
+        view_target(one.clip.part, one.clip.key, view.view_idx, view.class_name)
+        for one in triples
+        for view in one.views
+    ]
+
+
+def _judged(triples: list[Triple]) -> set[str]:
+    """Return those that the reviewer has judged."""
+    mine = current().verdicts.current("view", reviewer(), 1, targets=_targets(triples))
+    return {event.target for event in mine}
 
 
 def _view_html(triple: Triple, view: View, nth: int) -> str:

@@ -15,8 +15,10 @@ from opens2v_explorer import clip_html, markup, pair_html, stage
 from opens2v_explorer.pair_params import ORDER_NAMES, PairParams, parse_bounds, presets, write_bounds
 from opens2v_explorer.runtime import current
 from opens2v_explorer.scatter import MAX_POINTS, scatter_data, show_scatter
-from opens2v_explorer.state import current_slice, link_to, param, set_params
+from opens2v_explorer.state import current_filters, current_slice, link_to, param, set_params
 from opens2v_explorer.states import state
+from opens2v_explorer.verdicts import pair_target, subject_target
+from opens2v_explorer.verdicts.buttons import identity_buttons, reviewer
 
 PAIRS_SHOWN = 18
 
@@ -45,7 +47,7 @@ def page() -> None:
         if shown is None:
             stage.show(clip_html.state_html(_nothing(params)), key="pairs-none")
         else:
-            _show_pair(shown)
+            _show_pair(shown, rows, params)
     with side:
         _show_order(params)
         points = pair_points(s, PairFilter(classes=wanted.classes, clip_id=wanted.clip_id), most=MAX_POINTS)
@@ -97,14 +99,42 @@ def _shown(rows: list[dict[str, Any]]) -> dict[str, Any] | None:
     return rows[0] if rows else None
 
 
-def _show_pair(row: Mapping[str, Any]) -> None:
+def _show_pair(row: Mapping[str, Any], rows: list[dict[str, Any]], params: PairParams) -> None:
     sides = pair_html.sides_of(row)
     stage.show(pair_html.pair_html(row, sides), key=f"pair-{row['pair_id']}")
-    if pair_html.verdict_target(sides) is None:
-        stage.show(
-            '<p class="note">A side names no subject of this catalog, so there is nothing to judge.</p>',
-            key="no-verdict",
-        )
+    ids = [one["pair_id"] for one in rows]
+    at = ids.index(row["pair_id"]) if row["pair_id"] in ids else None
+    before, after = (
+        (None, None) if at is None else (ids[at - 1] if at else None, ids[at + 1] if at + 1 < len(ids) else None)
+    )
+    target = pair_html.verdict_target(sides)
+    if target is None:
+        text = "A side names no subject of this catalog, so there is nothing to judge."
+        stage.show(f'<p class="note" data-testid="no-verdict">{text}</p>', key="no-verdict")
+    else:
+        goes_on = bool(st.session_state.get("pairs-go-on"))
+
+        def judged() -> None:
+            if goes_on and after is not None:
+                set_params(pair=str(after))
+
+        identity_buttons("pair", target, key=f"judge-{row['pair_id']}", filter_hash=_hash(), on_judged=judged)
+    steps = [_step("pair-before", "Previous pair", before, params), _step("pair-after", "Next pair", after, params)]
+    stage.show(f'<p class="links">{"".join(steps)}</p>', key="pair-steps")
+    st.toggle("Go on to the next pair after a verdict", key="pairs-go-on")
+
+
+def _hash() -> str:
+    """Return what identifies the filters in a verdict; "" for none."""
+    filters = current_filters()
+    return "" if filters.is_empty else filters.fingerprint
+
+
+def _step(testid: str, text: str, pair_id: int | None, params: PairParams) -> str:
+    if pair_id is None:
+        return f'<span class="missing" data-testid="{testid}">{text}</span>'
+    href = link_to("pairs", None, **params.to_params(), after=param("after") or None, pair=pair_id)
+    return markup.link(href, text, keep=testid, data_testid=testid)
 
 
 def _show_order(params: PairParams) -> None:
@@ -141,8 +171,10 @@ def _written(edges: Any) -> str | None:
 def _show_list(
     rows: list[dict[str, Any]], params: PairParams, shown: Mapping[str, Any] | None, after: str | None
 ) -> None:
-    clip_ids = {row[name] for row in rows for name in ("clip_id", "partner_clip_id") if row[name] is not None}
+    clip_ids = sorted({row[name] for row in rows for name in ("clip_id", "partner_clip_id") if row[name] is not None})
     current().media.prime(clip_ids)
+    names = _class_names(clip_ids)
+    verdicts = _verdicts(rows, clip_ids)
     asked = params.to_params()
     here = param("after") or None
     items = [
@@ -150,7 +182,8 @@ def _show_list(
             row,
             href=link_to("pairs", None, **asked, after=here, pair=row["pair_id"]),
             is_current=shown is not None and row["pair_id"] == shown["pair_id"],
-            verdict=None,
+            verdict=verdicts.get(row["pair_id"]),
+            names=names,
         )
         for row in rows
     ]
@@ -166,3 +199,28 @@ def _show_list(
         f'<h3>Pairs in this order</h3>{pair_html.rows_html(items)}<p class="links">{"".join(pager)}</p>',
         key="pairs-list",
     )
+
+
+def _class_names(clip_ids: list[int]) -> dict[tuple[int, int], str]:
+    """Return the class names of some clips' subjects, by clip and object id."""
+    table = current().catalog.query.fetch("subjects", clip_ids).select(["clip_id", "object_id", "class_name"])
+    found = table.to_pydict()
+    keys = zip(found["clip_id"], found["object_id"], strict=True)
+    return dict(zip(keys, found["class_name"], strict=True))
+
+
+def _verdicts(rows: list[dict[str, Any]], clip_ids: list[int]) -> dict[int, str]:
+    """Return the reviewer's verdicts on some pairs, by pair."""
+    explorer = current()
+    if not clip_ids:
+        return {}
+    found = explorer.catalog.all.with_ids(clip_ids).page(n=len(clip_ids), columns=["clip_id", "part", "clip_key"])
+    names = {row["clip_id"]: (row["part"], row["clip_key"]) for row in found.rows.to_pylist()}
+    targets = {}
+    for row in rows:
+        sides = [(row[f"{side}clip_id"], row[f"{side}object_id"]) for side in ("", "partner_")]
+        if all(clip_id in names and object_id is not None for clip_id, object_id in sides):
+            left, right = (subject_target(*names[clip_id], object_id) for clip_id, object_id in sides)
+            targets[pair_target(left, right)] = row["pair_id"]
+    mine = explorer.verdicts.current("pair", reviewer(), 1, targets=list(targets))
+    return {targets[event.target]: event.verdict for event in mine}
