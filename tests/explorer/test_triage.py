@@ -6,21 +6,20 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from explorer.pages import html, make_explorer, run, url
 from opens2v_explorer import runtime
 from opens2v_explorer.filters import Filters
 from opens2v_explorer.stage import static_text
 from opens2v_explorer.triage import KEYS, REASONS, parse_keys, parse_reasons, triage_data
-from opens2v_explorer.verdicts import Event, VerdictStore, clip_target
-from opens2v_explorer.verdicts.events import MAX_REASON, MAX_REASONS, new_id
+from opens2v_explorer.verdicts import Event, VerdictStore, clip_target, pair_target, subject_target
+from opens2v_explorer.verdicts.events import MAX_REASON, MAX_REASONS, MAX_WHO, new_id
 from opens2v_explorer.verdicts.queue import BATCH, Queue
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-    from streamlit.testing.v1 import AppTest
 
     from opens2v_data import OpenS2V
     from opens2v_explorer.runtime import Explorer
@@ -200,3 +199,28 @@ def test_scripts_put_data_in_as_text_alone() -> None:
         assert (
             "innerHTML" not in text and "insertAdjacentHTML" not in text and "http" not in text.replace("https", "")
         ), name
+
+
+# -- buttons of other pages
+
+
+def test_buttons_know_the_reviewers_own_verdict_and_no_other(explorer: Explorer) -> None:
+    pair = pair_target(subject_target("p1", "a", 1), subject_target("p2", "b", 2))
+    script = (
+        f"from opens2v_explorer.verdicts.buttons import identity_buttons\nidentity_buttons('pair', {pair!r}, key='x')\n"
+    )
+
+    def told(query: str) -> dict[str, Any]:
+        test = AppTest.from_string(script)
+        test.query_params["who"] = query
+        (found,) = test.run().get("bidi_component")
+        assert not test.exception
+        return json.loads(found.proto.json)
+
+    assert told("ada")["mine"] is None
+    event = judge(explorer, 0, "unsure", kind="pair", target=pair)
+    judge(explorer, 0, "same", kind="pair", target=pair, who="bo")
+    data = told(" ada ")
+    assert data["mine"] == {"event_id": event.event_id, "verdict": "unsure"}
+    assert (data["event"]["who"], data["event"]["kind"], data["target"]) == ("ada", "pair", pair)
+    assert told("x" * 100)["event"]["who"] == "x" * MAX_WHO
