@@ -65,6 +65,11 @@ export default function (component) {
     setTimeout(() => delete button.dataset.said, 2000);
   };
 
+  // Whoever goes on by hand has the focus where it is wanted.
+  const onHand = () => {
+    kept = null;
+  };
+
   const onKey = (event) => {
     // A link that stands for a box to check answers to the space bar, as boxes do.
     if (event.key !== " " || !event.target.matches?.("a[role='checkbox']")) return;
@@ -136,6 +141,8 @@ export default function (component) {
   root.addEventListener("click", onClick);
   root.addEventListener("click", onCopy);
   root.addEventListener("o-go", onGo);
+  root.addEventListener("keydown", onHand, true);
+  root.addEventListener("pointerdown", onHand, true);
   root.addEventListener("keydown", onKey);
   root.addEventListener("error", onError, true);
   root.addEventListener("toggle", onToggle, true);
@@ -147,6 +154,8 @@ export default function (component) {
     root.removeEventListener("click", onClick);
     root.removeEventListener("click", onCopy);
     root.removeEventListener("o-go", onGo);
+    root.removeEventListener("keydown", onHand, true);
+    root.removeEventListener("pointerdown", onHand, true);
     root.removeEventListener("keydown", onKey);
     root.removeEventListener("error", onError, true);
     root.removeEventListener("toggle", onToggle, true);
