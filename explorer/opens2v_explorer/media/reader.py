@@ -121,9 +121,8 @@ class MediaReader:
         def make() -> bytes:
             facts = self.facts(clip_id)
             if frame_idx >= facts.num_frames:
-                raise StateError(
-                    state("no-such-frame", f"The file has frames 0 to {facts.num_frames - 1}; {frame_idx} was asked for.")
-                )
+                asked = f"The file has frames 0 to {facts.num_frames - 1}; {frame_idx} was asked for."
+                raise StateError(state("no-such-frame", asked))
             data = self._file(clip_id)
             with self._decoders, as_state():
                 return pictures.webp(read_frames(data, [frame_idx]).rgb[0], quality=90)
