@@ -18,8 +18,8 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 from evaluation.tinygme import picture, plain_embedding, write_tiny_gme
 from opens2v_data.errors import MetricError
 from opens2v_eval.models.gme import RETRIEVAL_INSTRUCTION, Gme, plain_position_ids
-from opens2v_eval.models.gme_images import fetch, fetch_size, frame_patches
-from opens2v_eval.models.pixels import CLIP_STD
+from opens2v_eval.models.gme_images import fetch_size, frame_patches, prepared
+from opens2v_eval.models.pixels import CLIP_STD, resize_in_float
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -143,7 +143,8 @@ def test_frames_on_a_device_are_cut_as_by_the_models_own_processor(width: int, h
     pictures = [picture(width, height, seed=seed) for seed in range(2)]
     frames = torch.stack([torch.from_numpy(np.array(one)).permute(2, 0, 1) for one in pictures])
     size = {"shortest_edge": 16 * 784, "longest_edge": 64 * 784}
-    wanted = Qwen2VLImageProcessorPil(size=size)(images=[fetch(one) for one in pictures], return_tensors="pt")
+    ready = [prepared(one, min_pixels=16 * 784, max_pixels=64 * 784) for one in pictures]
+    wanted = Qwen2VLImageProcessorPil(size=size)(images=ready, return_tensors="pt")
     pixels, grids = frame_patches(frames, min_pixels=16 * 784, max_pixels=64 * 784)
     assert torch.equal(grids, wanted["image_grid_thw"])
     off = (pixels - wanted["pixel_values"]).abs() * 255 * min(CLIP_STD)
@@ -175,6 +176,16 @@ def test_sizes_are_those_of_the_models_own_rule_where_it_has_one(width: int, hei
 
 def test_a_published_frame_has_510_tokens() -> None:
     assert fetch_size(832, 480) == (840, 476)
-    assert fetch(Image.new("RGBA", (832, 480))).mode == "RGB"
+    assert prepared(Image.new("RGBA", (832, 480)), min_pixels=256 * 784, max_pixels=1280 * 784).size == (840, 476)
     with pytest.raises(ValueError, match="not one of 0x3"):
         fetch_size(0, 3)
+
+
+@pytest.mark.parametrize(("width", "height"), [(832, 480), (300, 200), (200, 300)])
+def test_pictures_are_resized_to_the_width_first_whatever_pillow_does(width: int, height: int) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    ready = np.array(prepared(noise, min_pixels=4 * 784, max_pixels=1280 * 784)).astype(int)
+    wanted_width, wanted_height = fetch_size(width, height)
+    wanted = resize_in_float(torch.from_numpy(noise).permute(2, 0, 1)[None], (wanted_height, wanted_width))
+    off = np.abs(ready - wanted[0].permute(1, 2, 0).numpy().astype(int))
+    assert off.max() <= 2 and off.mean() < 0.01

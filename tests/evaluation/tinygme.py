@@ -78,7 +78,8 @@ def plain_patches(image: Image.Image, *, least: int, most: int) -> tuple[torch.T
     """Cut a picture into patches, by loops: `(patches, 3*2*14*14)` and `(1, 3)` of its grid."""
     for low, high in ((4, 16384), (least, most)):
         height, width = smart_resize(image.height, image.width, 28, low * 784, high * 784)
-        image = image.convert("RGB").resize((width, height), Image.Resampling.BICUBIC)
+        image = image.convert("RGB").resize((width, image.height), Image.Resampling.BICUBIC)
+        image = image.resize((width, height), Image.Resampling.BICUBIC)
     pixels = torch.from_numpy(np.array(image)).float() / 255
     pixels = ((pixels - torch.tensor(MEAN)) / torch.tensor(STD)).permute(2, 0, 1)
     patches = []

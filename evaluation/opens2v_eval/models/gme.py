@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias
 
 from opens2v_data.errors import MetricError, MissingExtraError
 from opens2v_eval.models.checkpoints import explained
-from opens2v_eval.models.gme_images import MAX_IMAGE_TOKENS, MIN_IMAGE_TOKENS, SIDE_OF_TOKEN, fetch, frame_patches
+from opens2v_eval.models.gme_images import MAX_IMAGE_TOKENS, MIN_IMAGE_TOKENS, SIDE_OF_TOKEN, frame_patches, prepared
 from opens2v_eval.models.loading import load_pretrained
 
 if TYPE_CHECKING:
@@ -156,10 +156,9 @@ class Gme:
 
         if not len(frames):
             return torch.zeros(0, self._model.config.text_config.hidden_size)
-        limits = self._image_processor.size
         rows = []
         for chunk in frames.split(self._batch_size):
-            pixels, grids = frame_patches(chunk, min_pixels=limits["shortest_edge"], max_pixels=limits["longest_edge"])
+            pixels, grids = frame_patches(chunk, **self._pixel_limits())
             texts = [
                 prompt_of("", num_image_tokens=count, instruction=DEFAULT_INSTRUCTION) for count in self._counts(grids)
             ]
@@ -190,7 +189,7 @@ class Gme:
         return torch.cat(rows) if rows else torch.zeros(0, width)
 
     def _embed_batch(self, items: list[tuple[str, Picture | None]], instruction: str) -> torch.Tensor:
-        pictures = [fetch(image) for _, image in items if image is not None]
+        pictures = [prepared(image, **self._pixel_limits()) for _, image in items if image is not None]
         seen = self._image_processor(images=pictures, return_tensors="pt") if pictures else None
         pixels, grids = (None, None) if seen is None else (seen["pixel_values"], seen["image_grid_thw"])
         waiting = iter(self._counts(grids))
@@ -199,6 +198,10 @@ class Gme:
             for text, image in items
         ]
         return self._pooled(texts, pixels, grids)
+
+    def _pixel_limits(self) -> dict[str, int]:
+        size = self._image_processor.size
+        return {"min_pixels": size["shortest_edge"], "max_pixels": size["longest_edge"]}
 
     def _counts(self, grids: torch.Tensor | None) -> list[int]:
         """Return how many tokens each picture is."""
