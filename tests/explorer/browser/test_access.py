@@ -1,0 +1,99 @@
+"""Pages without a mouse, in the dark, in narrow windows, and as axe-core sees them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from explorer.browser.watching import Watched, contrast, luminance, style
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ALL_PAGES = {
+    "overview": "/",
+    "browse": "/browse?aesthetic=5..",
+    "table": "/browse?view=table",
+    "clip": "/clip",
+    "triage": "/triage",
+    "pairs": "/pairs",
+    "views": "/views",
+    "sql": "/sql?sql=SELECT * FROM clips LIMIT 3",
+    "review": "/review",
+    "nothing": "/browse?aesthetic=..1",
+}
+
+FOCUSED = """() => {
+  let active = document.activeElement;
+  while (active?.shadowRoot?.activeElement) active = active.shadowRoot.activeElement;
+  return active;
+}"""
+
+
+@pytest.mark.parametrize("name", ALL_PAGES)
+def test_axe_finds_nothing_serious(watch: Callable[..., Watched], running_server: str, name: str) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    watched = watch(running_server)
+    page = watched.open(ALL_PAGES[name])
+    found = []
+    for color_scheme, is_dark in (("light", False), ("dark", True)):
+        page.emulate_media(color_scheme=color_scheme)
+        page.wait_for_function(
+            "isDark => (getComputedStyle(document.querySelector('.stApp')).colorScheme === 'dark') === isDark",
+            arg=is_dark,
+        )
+        for violation in axe.run(page).response["violations"]:
+            if violation["impact"] in ("serious", "critical"):
+                places = [(node["target"], node["html"][:200]) for node in violation["nodes"]]
+                found.append((color_scheme, violation["id"], violation["help"], places))
+    assert found == []
+
+
+def test_the_dark_is_dark_and_can_be_read(watch: Callable[..., Watched], running_server: str) -> None:
+    watched = watch(running_server, color_scheme="dark")
+    page = watched.open("/browse")
+    background = style(page.locator(".stApp"), "backgroundColor")
+    assert luminance(background) < 0.02
+    for css in (".o-nav a", ".o-status", ".o-card .o-caption", ".o-card .o-facts", ".o-catalog"):
+        assert contrast(style(page.locator(css).first, "color"), background) >= 4.5, css
+    page = watched.open("/triage")
+    assert luminance(style(page.get_by_test_id("triage-caption"), "color")) > 0.5
+
+
+def test_narrow_windows_scroll_in_one_direction(watch: Callable[..., Watched], running_server: str) -> None:
+    watched = watch(running_server, viewport={"width": 760, "height": 900})
+    for path in ALL_PAGES.values():
+        page = watched.open(path)
+        for css in ("html", "[data-testid='stMain']"):
+            wide, there = page.locator(css).evaluate("element => [element.scrollWidth, element.clientWidth]")
+            assert wide <= there, (path, css)
+
+
+def test_a_clip_is_opened_by_keys_alone(seen: Watched) -> None:
+    page = seen.open("/browse")
+    for _ in range(150):
+        page.keyboard.press("Tab")
+        focused = page.evaluate_handle(FOCUSED).as_element()
+        assert focused is not None
+        if focused.get_attribute("data-testid") == "card":
+            break
+    else:
+        pytest.fail("no card of the gallery was met")
+    assert focused.evaluate("card => getComputedStyle(card).outlineStyle") == "solid"
+    assert focused.evaluate("card => parseFloat(getComputedStyle(card).outlineWidth)") >= 2
+    clip = focused.get_attribute("href")
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**{clip}")
+    seen.wait()
+    player = page.get_by_test_id("player")
+    player.and_(page.locator("[data-frame]")).wait_for()
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        if page.evaluate_handle(FOCUSED).as_element().evaluate("element => element.closest('.player') !== null"):
+            break
+    else:
+        pytest.fail("the player was not met")
+    before = int(player.get_attribute("data-frame") or 0)
+    page.keyboard.press(".")
+    player.and_(page.locator(f"[data-frame='{before + 1}']")).wait_for()

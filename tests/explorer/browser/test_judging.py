@@ -1,0 +1,129 @@
+"""Verdicts given in a browser, and what of them is in the log."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+import opens2v_data
+from opens2v_explorer.verdicts import VerdictStore, clip_target
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from playwright.sync_api import Page
+
+    from explorer.browser.watching import Watched
+    from explorer.servers import Server
+    from opens2v_explorer.verdicts.events import Event
+
+VERDICT_OF = {"k": "keep", "d": "drop", "f": "flag"}
+KEYS = "kdffdkkdfd" * 3
+"""30 verdicts."""
+
+
+@pytest.fixture(scope="module")
+def queue(crowd: Server) -> list[str]:
+    """The targets of all clips, in the order in which they are judged."""
+    catalog = opens2v_data.open(crowd.verdicts_path.with_name("opens2v-5m"))
+    rows = catalog.all.page(n=len(catalog), columns=["part", "clip_key"]).rows.to_pylist()
+    assert len(rows) > len(KEYS)
+    return [clip_target(row["part"], row["clip_key"]) for row in rows]
+
+
+def open_triage(watched: Watched, who: str) -> Page:
+    """Open the queue of a reviewer who is new."""
+    page = watched.open(f"/triage?who={who}")
+    page.get_by_test_id("triage-progress").filter(has_text="of ").wait_for()
+    return page
+
+
+def wait_until_saved(page: Page, done: int) -> None:
+    page.locator(f"[data-testid='triage'][data-done='{done}'] [data-testid='unsaved'][data-state='saved']").wait_for()
+
+
+def logged(server: Server, who: str) -> list[Event]:
+    """Return a reviewer's events in the order of their times."""
+    with VerdictStore(server.verdicts_path, read_only=True) as store:
+        return sorted((one for one in store.events() if one.who == who), key=lambda one: one.at)
+
+
+def verdicts(server: Server, who: str) -> list[tuple[str, str]]:
+    return [(one.target, one.verdict) for one in logged(server, who)]
+
+
+def given(queue: list[str], keys: str) -> list[tuple[str, str]]:
+    """Return what keys say of the clips of a queue."""
+    return [(target, VERDICT_OF[key]) for target, key in zip(queue, keys, strict=False)]
+
+
+def test_30_keys_without_a_pause_are_30_verdicts(
+    watch: Callable[..., Watched], crowd: Server, queue: list[str]
+) -> None:
+    page = open_triage(watch(crowd.url), "fast")
+    page.keyboard.type(KEYS)
+    wait_until_saved(page, len(KEYS))
+    assert verdicts(crowd, "fast") == given(queue, KEYS)
+
+
+def test_5_seconds_without_network_lose_no_verdict(
+    watch: Callable[..., Watched], crowd: Server, queue: list[str]
+) -> None:
+    watched = watch(crowd.url)
+    watched.forgiven = ("WebSocket",)
+    page = open_triage(watched, "offline")
+    watched.context.set_offline(True)
+    page.keyboard.type(KEYS, delay=5000 / len(KEYS))
+    unsaved = page.get_by_test_id("triage").get_by_test_id("unsaved")
+    assert unsaved.inner_text().startswith(f"{len(KEYS)} verdicts not saved yet. The explorer does not answer")
+    page.locator(".unsaved-live[role='status']").filter(has_text="not saved yet").wait_for()
+    assert verdicts(crowd, "offline") == []
+    watched.context.set_offline(False)
+    wait_until_saved(page, len(KEYS))
+    assert verdicts(crowd, "offline") == given(queue, KEYS)
+
+
+def test_a_reload_while_nothing_can_be_sent_loses_no_verdict(
+    watch: Callable[..., Watched], crowd: Server, queue: list[str]
+) -> None:
+    watched = watch(crowd.url)
+    page = open_triage(watched, "reloading")
+    page.route("**/explorer/verdicts", lambda route: route.abort())
+    page.keyboard.type(KEYS)
+    page.get_by_test_id("unsaved").filter(has_text="The explorer does not answer").wait_for()
+    page.reload()
+    watched.wait()
+    # The queue goes on where it was left, and the last verdict can be taken back.
+    triage = page.get_by_test_id("triage")
+    triage.and_(page.locator(f"[data-target='{queue[len(KEYS)]}']")).wait_for()
+    assert page.get_by_test_id("unsaved").get_attribute("data-unsaved") == str(len(KEYS))
+    page.keyboard.press("u")
+    triage.and_(page.locator(f"[data-target='{queue[len(KEYS) - 1]}']")).wait_for()
+    # What the browser itself sent as the page went may have come; sent once more it is logged once.
+    page.unroute("**/explorer/verdicts")
+    page.get_by_test_id("unsaved").and_(page.locator("[data-state='saved']")).wait_for()
+    assert verdicts(crowd, "reloading") == [*given(queue, KEYS), (queue[len(KEYS) - 1], "undo")]
+
+
+def test_undo_reasons_and_notes_are_events(watch: Callable[..., Watched], crowd: Server, queue: list[str]) -> None:
+    page = open_triage(watch(crowd.url), "careful")
+    page.keyboard.type("kd")
+    page.keyboard.press("u")
+    page.get_by_test_id("triage").and_(page.locator(f"[data-target='{queue[1]}']")).wait_for()
+    page.keyboard.type("25n")
+    page.keyboard.type("kdf is no verdict here")
+    page.keyboard.press("Enter")
+    page.keyboard.type("f")
+    page.keyboard.down("k")
+    page.keyboard.down("k")  # a key held down repeats
+    page.keyboard.up("k")
+    wait_until_saved(page, 3)
+    events = logged(crowd, "careful")
+    assert [(one.target, one.verdict) for one in events] == [
+        (queue[0], "keep"), (queue[1], "drop"), (queue[1], "undo"), (queue[1], "flag"), (queue[2], "keep"),
+    ]  # fmt: skip
+    assert events[2].undoes == events[1].event_id
+    assert (events[3].reasons, events[3].note) == (("blurred", "caption wrong"), "kdf is no verdict here")
+    page.reload()
+    page.get_by_test_id("triage").and_(page.locator(f"[data-target='{queue[3]}']")).wait_for()
