@@ -34,7 +34,7 @@ MAX_PAIRS = 100
 
 def page() -> None:
     """Show the clip of the URL's `key`; without one, the first of the filters."""
-    st.title("Clip")
+    st.html("<h1 class='o-title'>Clip</h1>")
     try:
         clip_id = _chosen()
     except StateError as error:
@@ -58,13 +58,13 @@ def page() -> None:
         _show_player(triple.clip, facts, problem, regions)
     with side:
         body = f'<div class="columns">{clip_html.scores_html(row)}{clip_html.film_html(triple.clip, facts)}</div>'
-        stage.show(f"<h3>Scores and ranges</h3>{body}", key="clip-facts")
+        stage.show(f"<h2>Scores and ranges</h2>{body}", key="clip-facts")
     stage.show(_subjects_html(triple, row, regions, size), key="clip-subjects")
     stage.show(_links_html(triple), key="clip-links")
     place, code = st.columns(2, gap="medium")
     with place:
         text = clip_html.origin_html(row, triple.clip) + "<br>" + clip_html.place_html(explorer.catalog, triple.clip)
-        stage.show(f"<h3>Origin and bytes</h3>{text}", key="clip-place")
+        stage.show(f"<h2>Origin and bytes</h2>{text}", key="clip-place")
     with code:
         st.caption("Read it in Python")
         st.code(clip_html.snippet(explorer.catalog, triple.clip), language="python", wrap_lines=True)
@@ -189,9 +189,9 @@ def _subjects_html(triple: Triple, row: Mapping[str, Any], regions: list[Region]
         for region in regions
     ]
     return (
-        '<div class="columns wide-first"><section aria-label="Annotated frame"><h3>Annotated frame, '
-        f"{escape(counted)}</h3>{''.join(map(clip_html.state_html, notices))}{picture}</section>"
-        f'<section aria-label="Caption"><h3>Caption</h3>{_caption_html(row, regions)}</section></div>'
+        '<div class="columns wide-first"><section aria-label="Annotated frame"><h2>Annotated frame, '
+        f"{escape(counted)}</h2>{''.join(map(clip_html.state_html, notices))}{picture}</section>"
+        f'<section aria-label="Caption"><h2>Caption</h2>{_caption_html(row, regions)}</section></div>'
         f"{stage.cards(items) if items else ''}"
     )
 
@@ -219,9 +219,9 @@ def _links_html(triple: Triple) -> str:
     clip = triple.clip
     key = f"{clip.part}/{clip.key}"
     return (
-        f'<div class="columns"><section><h3>Cross-video pairs</h3>{_pairs_html(clip, key)}</section>'
-        f"<section><h3>GPT-Image-1 views</h3>{_views_html(triple, key)}</section>"
-        f"<section><h3>Background plate</h3>{_plate_html(clip)}</section></div>"
+        f'<div class="columns"><section><h2>Cross-video pairs</h2>{_pairs_html(clip, key)}</section>'
+        f"<section><h2>GPT-Image-1 views</h2>{_views_html(triple, key)}</section>"
+        f"<section><h2>Background plate</h2>{_plate_html(clip)}</section></div>"
     )
 
 

@@ -26,7 +26,7 @@ CLIPS_SHOWN = 4
 
 def page() -> None:
     """Show the views of the URL's clip, else of the filters' clips that have any, some at a time."""
-    st.title("GPT-Image-1 views")
+    st.html("<h1 class='o-title'>GPT-Image-1 views</h1>")
     try:
         clip_ids, after, total = _chosen()
     except QueryError as error:
@@ -79,7 +79,7 @@ def _show_clip(triple: Triple, waiting: str | None) -> None:
     key = f"{clip.part}/{clip.key}"
     link = markup.link(link_to("clip", key=key), escape(key), keep=f"clip-{clip.clip_id}", data_testid="view-clip")
     nothing = "" if triple.views else clip_html.state_html(state("no-views"))
-    head = f'<article data-testid="views" data-clip="{clip.clip_id}"><h3>{link}</h3>{nothing}</article>'
+    head = f'<article data-testid="views" data-clip="{clip.clip_id}"><h2>{link}</h2>{nothing}</article>'
     stage.show(head, key=f"views-{clip.clip_id}")
     filters = current_filters()
     for nth, view in enumerate(triple.views):

@@ -25,7 +25,7 @@ PAIRS_SHOWN = 18
 
 def page() -> None:
     """Show the pair of the URL, the scatter of all that are asked for, and some of them as a list."""
-    st.title("Pairs")
+    st.html("<h1 class='o-title'>Pairs</h1>")
     params = PairParams.read(param)
     for notice in params.notices:
         stage.show(stage.notice("Left out of the address.", notice, code="param"), key=f"notice-{notice}")
@@ -196,7 +196,7 @@ def _show_list(
         href = link_to("pairs", None, **asked, after=after)
         pager.append(markup.link(href, "Next pairs", keep="pairs-next", data_testid="pairs-next"))
     stage.show(
-        f'<h3>Pairs in this order</h3>{pair_html.rows_html(items)}<p class="links">{"".join(pager)}</p>',
+        f'<h2>Pairs in this order</h2>{pair_html.rows_html(items)}<p class="links">{"".join(pager)}</p>',
         key="pairs-list",
     )
 
