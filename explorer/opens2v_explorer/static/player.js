@@ -4,10 +4,12 @@
 // Seeks go to the middle of a frame: its very start may show the one before. Which frame is shown is told by the video's own
 // frame callback, not by the time that was asked for. A seek to one of the last frames of a file without sound shows the very
 // last in Chromium: such a frame is then taken from the server, as a still.
+//
+// What is seen is a canvas over the video, painted with frames of the range and no others: a video that is told to stop can go on
+// for a frame or two.
 
 const SPEEDS = [0.1, 0.25, 0.5, 1, 1.5, 2];
 const SETTLED_MS = 400;
-const SVG = "http://www.w3.org/2000/svg";
 const players = new WeakMap();
 
 export default function ({ data, parentElement }) {
@@ -34,6 +36,7 @@ class Player {
     this.range = data.ranges[0];
     this.shown = null;
     this.wanted = null;
+    this.isStill = false;
     this.isPlaying = false;
     this.isLooping = true;
     this.hasOutlines = true;
@@ -41,7 +44,7 @@ class Player {
     this.timer = 0;
     this.fill();
     this.listen();
-    this.layOut();
+    layOut(this.root, this.data, this.crop);
     this.load();
   }
 
@@ -102,11 +105,9 @@ class Player {
   // Show the wanted frame from the server, where a seek to it showed another one.
   still(shown) {
     const n = this.wanted;
-    const picture = this.root.querySelector(".still");
+    const picture = new Image();
     picture.onload = () => {
-      if (this.wanted !== n) return;
-      this.settle(n);
-      picture.hidden = false;
+      if (this.wanted === n) this.settle(n, picture);
     };
     picture.onerror = () => {
       if (this.wanted === n) this.settle(shown);
@@ -114,11 +115,11 @@ class Player {
     picture.src = this.data.still.replace("FRAME", n);
   }
 
-  settle(n) {
+  settle(n, picture = this.video) {
     clearTimeout(this.settling);
     this.wanted = null;
-    this.root.querySelector(".still").hidden = true;
-    this.show(n);
+    this.isStill = picture !== this.video;
+    this.show(n, picture);
     if (this.isPlaying) this.video.play().catch(() => this.pause());
     else this.say(`Frame ${n}`);
   }
@@ -127,7 +128,7 @@ class Player {
     if (!this.video.src || this.video.error) return;
     this.isPlaying = true;
     const at = this.wanted ?? this.shown ?? this.range.start;
-    this.root.querySelector(".still").hidden = true;
+    this.isStill = false;
     if (at >= this.range.end - 1 || at < this.range.start || this.video.ended) this.restart();
     else this.video.play().catch(() => this.pause());
     this.label();
@@ -162,7 +163,7 @@ class Player {
     else if (name === "loop") this.isLooping = this.press(name);
     else if (name === "outlines") {
       this.hasOutlines = this.press(name);
-      this.show(this.shown);
+      this.outline();
     } else if (name === "annotated") this.toAnnotated();
     else if (name === "retry") this.load();
     else if (name === "speed") this.video.playbackRate = Number(element.value);
@@ -172,7 +173,7 @@ class Player {
       this.seek(this.inside(at));
     } else if (name === "crop") {
       this.crop = element.value;
-      this.layOut();
+      layOut(this.root, this.data, this.crop);
     }
   }
 
@@ -263,11 +264,14 @@ class Player {
       else this.still(n);
       return;
     }
-    if (!this.root.querySelector(".still").hidden && !this.isPlaying) return;
+    if (this.isStill && !this.isPlaying) return;
+    if (n >= this.range.end || n < this.range.start) {
+      if (this.isPlaying) this.atEnd();
+      else this.seek(this.inside(n));
+      return;
+    }
     this.show(n);
-    if (!this.isPlaying) return;
-    // Held on the last frame for as long as it lasts, so that none after it is ever shown.
-    if (n >= this.range.end - 1) this.atEnd();
+    if (this.isPlaying && n === this.range.end - 1) this.atEnd();
   }
 
   atEnd() {
@@ -279,7 +283,7 @@ class Player {
     this.timer = setTimeout(() => {
       if (!this.isPlaying) return;
       if (this.isLooping) this.restart();
-      else this.pause();
+      else this.go(last);
     }, seconds * 1000);
   }
 
@@ -299,7 +303,8 @@ class Player {
     }
     root.setAttribute("aria-label", data.label);
     this.bounds();
-    this.draw();
+    drawOverlay(root, data);
+    drawCropBox(root, data);
     this.label();
   }
 
@@ -311,63 +316,28 @@ class Player {
     this.root.dataset.end = this.range.end;
   }
 
-  draw() {
-    const { width, height, crop, outlines } = this.data;
-    const scale = height / 720;
-    const overlay = this.root.querySelector(".overlay");
-    overlay.setAttribute("viewBox", `0 0 ${width} ${height}`);
-    const moved = make("g", { transform: `translate(${crop ? crop[0] : 0} ${crop ? crop[1] : 0})` });
-    for (const one of outlines) {
-      const dash = one.dash ? { "stroke-dasharray": one.dash.split(" ").map((n) => Number(n) * scale).join(" ") } : {};
-      moved.append(
-        make("path", { d: one.d, class: "halo", "stroke-width": 4.5 * scale }),
-        make("path", { d: one.d, stroke: one.color, "stroke-width": 2.5 * scale, ...dash, "data-region": one.number }),
-      );
-    }
-    for (const { number, color, x, y } of outlines) {
-      const text = make("text", { x, y, "font-size": 18 * scale });
-      text.textContent = number;
-      moved.append(make("circle", { cx: x, cy: y, r: 15 * scale, fill: color, stroke: "#fff", "stroke-width": 2 * scale }), text);
-    }
-    overlay.replaceChildren(moved);
-    overlay.setAttribute("hidden", "");
-    const box = this.root.querySelector(".cropbox");
-    box.setAttribute("viewBox", `0 0 ${width} ${height}`);
-    box.replaceChildren();
-    if (crop) {
-      const [x0, y0, x1, y1] = crop;
-      const inner = `M${x0} ${y0}H${x1}V${y1}H${x0}Z`;
-      const rect = { x: x0, y: y0, width: x1 - x0, height: y1 - y0 };
-      box.append(make("path", { d: `M0 0H${width}V${height}H0Z${inner}` }), make("rect", rect));
-    }
-  }
-
-  layOut() {
-    const { width, height, crop } = this.data;
-    const [x0, y0, x1, y1] = this.crop === "apply" ? crop : [0, 0, width, height];
-    const viewport = this.root.querySelector(".viewport");
-    viewport.style.aspectRatio = `${x1 - x0} / ${y1 - y0}`;
-    viewport.style.maxWidth = `calc(78vh * ${(x1 - x0) / (y1 - y0)})`;
-    const inner = this.root.querySelector(".inner");
-    inner.style.width = `${(100 * width) / (x1 - x0)}%`;
-    inner.style.height = `${(100 * height) / (y1 - y0)}%`;
-    inner.style.left = `${(-100 * x0) / (x1 - x0)}%`;
-    inner.style.top = `${(-100 * y0) / (y1 - y0)}%`;
-    this.root.querySelector(".cropbox").toggleAttribute("hidden", this.crop !== "box");
-  }
-
-  show(n) {
+  show(n, picture = this.video) {
     if (n === null) return;
     this.shown = n;
+    if (n >= this.range.start && n < this.range.end) this.paint(picture);
     this.root.dataset.frame = n;
-    const overlay = this.root.querySelector(".overlay");
-    overlay.toggleAttribute("hidden", !this.hasOutlines || n !== this.data.annotated);
+    this.outline();
     this.root.querySelector(".seek").value = n;
     const { start, end } = this.range;
     const seconds = this.start(n) - this.start(start);
     const mark = n === this.data.annotated ? ", annotated" : "";
     this.root.querySelector(".readout").textContent =
       `frame ${n} (${n - start + 1} of ${end - start}${mark}), ${seconds.toFixed(3)} s`;
+  }
+
+  outline() {
+    const isHidden = !this.hasOutlines || this.shown !== this.data.annotated;
+    this.root.querySelector(".overlay").toggleAttribute("hidden", isHidden);
+  }
+
+  paint(picture) {
+    const screen = this.root.querySelector(".screen");
+    screen.getContext("2d").drawImage(picture, 0, 0, screen.width, screen.height);
   }
 
   label() {
@@ -383,6 +353,9 @@ class Player {
 
   load() {
     this.hide();
+    const screen = this.root.querySelector(".screen");
+    Object.assign(screen, { width: this.data.width, height: this.data.height });
+    screen.getContext("2d").fillRect(0, 0, screen.width, screen.height);
     this.video.src = this.data.src;
     this.video.playbackRate = Number(this.root.querySelector('[data-do="speed"]').value);
     this.video.load();
@@ -410,10 +383,4 @@ class Player {
     state.querySelector(".advice").textContent = words.advice;
     state.hidden = false;
   }
-}
-
-function make(name, attributes) {
-  const element = document.createElementNS(SVG, name);
-  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
-  return element;
 }
