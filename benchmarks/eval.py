@@ -13,6 +13,7 @@ process of its own; CPU is the process's, memory its largest resident set (a GPU
     pip install --no-deps --target rivals decord imageio imageio-ffmpeg && python benchmarks/eval.py --rivals rivals
     python benchmarks/eval.py --device cuda --size published            # models of the published size, 17 GB for Q-Align
 
+Ours decodes a video on one thread, decord and imageio on several: where many videos are scored at once, CPU is what counts.
 Models have random weights: they cost what real ones cost, and no score is printed. `--size small` stands for all parts but the
 model, whose share it leaves out; it is the default on a CPU. On a GPU: not run yet.
 """
