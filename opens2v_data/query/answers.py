@@ -149,8 +149,11 @@ def facets(s: Slice, column: str, *, limit: int) -> pa.Table:
     limit = operator.index(limit)
     if limit < 1:
         raise ValueError(f"limit must be 1 or more, got {limit}")
-    value = f"unnest(list_distinct({name}))" if types[column].endswith("[]") else name
-    sql = f"SELECT value, count(*) AS num_clips FROM (SELECT {value} AS value FROM clips WHERE {{}}) GROUP BY value"
+    # Most lists of quirks are empty: to leave these out first saves a third of the time.
+    is_list = types[column].endswith("[]")
+    value, known = (f"unnest(list_distinct({name}))", f"len({name}) > 0 AND ") if is_list else (name, "")
+    source = f"SELECT {value} AS value FROM clips WHERE {known}({{}})"
+    sql = f"SELECT value, count(*) AS num_clips FROM ({source}) GROUP BY value"
     return _ask(s, f"{sql} ORDER BY num_clips DESC, value LIMIT {limit}", s.spec.membership())
 
 

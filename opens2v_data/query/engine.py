@@ -312,29 +312,23 @@ class Engine:
         """
         if self.is_warm:
             return
-        parts = self.ask("SELECT DISTINCT part FROM clips ORDER BY part").column("part").to_pylist()
+        texts = {name: self._values(f"SELECT DISTINCT {name} FROM clips", name) for name in warm.TEXTS}
         categories = None
         if self.find_categories():
-            asked = "SELECT DISTINCT category FROM clip_categories WHERE category IS NOT NULL ORDER BY category"
-            found = self.ask(asked).column("category").to_pylist()
+            found = self._values("SELECT DISTINCT category FROM clip_categories", "category")
             categories = found if all(isinstance(one, str) for one in found) else None
             self.ask("SELECT count(*) FROM clip_numbers")  # makes the view
         with self._lock:
             if self.is_warm or self._connection is None:
                 return
-            num_mb = self.catalog.num_rows("clips") * warm.BYTES_PER_CLIP // 1_000_000 + warm.MEMORY_MB
-            self._connection.execute(f"SET memory_limit = '{num_mb}MB'")
-            self._connection.execute(warm.PACK[0])
-            try:
-                self._connection.execute(warm.load_statement(parts, categories))
-            except duckdb.InvalidInputException:
-                # A definition of a user's own that names clips twice; it is joined by id then, when it is asked.
-                categories = None
-                self._connection.execute(warm.load_statement(parts))
-            self._connection.execute(warm.PACK[1])
-            self._has_warm_derived = categories is not None
+            num_clips = self.catalog.num_rows("clips")
+            self._has_warm_derived = warm.load(self._connection, num_clips, texts, categories)
             self.is_warm = True
         self.key_texts = key_texts(self.catalog, self.ask)
+
+    def _values(self, sql: str, column: str) -> list[Any]:
+        """Return the values of a column that are not null, in order."""
+        return [one for one in self.ask(f"{sql} ORDER BY {column}").column(column).to_pylist() if one is not None]
 
     def find_categories(self) -> bool:
         """Return whether the categories of clips were worked out before, by this definition."""

@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 
+import duckdb
 import pyarrow.types as pa_types
 
 from opens2v_data.catalog.schemas import CLIPS
 
+TEXTS = ("part", "caption_source")
+"""Columns of clips with a few texts, which are kept as their numbers."""
+
 SCALARS = tuple(
     column.name
     for column in CLIPS.columns
-    if column.name == "part" or not (pa_types.is_string(column.type) or pa_types.is_list(column.type))
+    if column.name in TEXTS or not (pa_types.is_string(column.type) or pa_types.is_list(column.type))
 )
-"""Columns of clips that are kept: numbers, and the part."""
+"""Columns of clips that are kept: numbers, and `TEXTS`."""
 
 DERIVED = ("category", "subject_area", "pair_similarity")
 """Columns of derived tables that are kept too, where these were worked out before."""
 
 BYTES_PER_CLIP = 135
-"""While they are loaded: DuckDB holds 110 bytes a clip of 21 columns and 13 of derived ones, 620 MB at 5 M clips."""
+"""While they are loaded: DuckDB holds 110 bytes a clip of 21 columns and 13 of derived ones, 620 MB at 5 M clips.
 
-PACK = ("ATTACH ':memory:' AS packed (COMPRESS)", "CHECKPOINT packed")
-"""Before and after loading. Packed, 5 M clips take 177 MB instead of 663; a scan takes a third more CPU."""
+Packed they take 177 MB; a scan takes a third more CPU.
+"""
 
 MEMORY_MB = 512
 """Besides these, for statements."""
@@ -47,15 +52,15 @@ def is_enough(sql: str) -> bool:
     return "clips" in words and _TEXTS.isdisjoint(words) and not _ALL.search(sql)
 
 
-def load_statement(parts: list[str], categories: list[str] | None = None) -> str:
+def load_statement(texts: Mapping[str, Sequence[str]], categories: Sequence[str] | None = None) -> str:
     """Return the statement that loads them.
 
     Args:
-        parts: the values of column `part`.
+        texts: the values of each column of `TEXTS`.
         categories: the values of column `category`; None: derived columns are not loaded.
     """
-    columns = ", ".join(f"base.{name}" for name in SCALARS if name != "part")
-    loaded = f"SELECT {columns}, base.part::{_enum(parts)} AS part"
+    columns = [f"base.{name}::{_enum(texts[name])} AS {name}" if name in TEXTS else f"base.{name}" for name in SCALARS]
+    loaded = f"SELECT {', '.join(columns)}"
     source = "memory.main.clips AS base"
     if categories is not None:
         told = f"told.category::{_enum(categories)}"
@@ -71,6 +76,25 @@ def load_statement(parts: list[str], categories: list[str] | None = None) -> str
     return f"CREATE TABLE packed.main.clips_scalars AS {loaded} FROM {source}"
 
 
+def load(
+    connection: duckdb.DuckDBPyConnection,
+    num_clips: int,
+    texts: Mapping[str, Sequence[str]],
+    categories: Sequence[str] | None,
+) -> bool:
+    """Load them, and return whether derived columns were loaded; see `load_statement`."""
+    connection.execute(f"SET memory_limit = '{num_clips * BYTES_PER_CLIP // 1_000_000 + MEMORY_MB}MB'")
+    connection.execute("ATTACH ':memory:' AS packed (COMPRESS)")
+    try:
+        connection.execute(load_statement(texts, categories))
+    except duckdb.InvalidInputException:
+        # A definition of a user's own that names clips twice; it is joined by id then, when it is asked.
+        categories = None
+        connection.execute(load_statement(texts))
+    connection.execute("CHECKPOINT packed")
+    return categories is not None
+
+
 def view_statement(clips_view: str, name: str, *, with_derived: bool = False) -> str:
     """Return the statement of a cursor's own view of them, with the derived columns that `clips` has.
 
@@ -79,7 +103,7 @@ def view_statement(clips_view: str, name: str, *, with_derived: bool = False) ->
         name: of the view.
         with_derived: whether derived columns were loaded.
     """
-    texts = ("part", "category") if with_derived else ("part",)
+    texts = (*TEXTS, "category") if with_derived else TEXTS
     source = _SOURCE.format(", ".join(f"{column}::VARCHAR AS {column}" for column in texts))
     made = clips_view.strip().replace("CREATE VIEW clips", f"CREATE TEMP VIEW {name}", 1)
     return _FILE.sub(source, made)
@@ -92,6 +116,6 @@ def _matched(table: str, value: str) -> str:
     )
 
 
-def _enum(values: list[str]) -> str:
+def _enum(values: Sequence[str]) -> str:
     names = ", ".join("'" + value.replace("'", "''") + "'" for value in values) or "''"
     return f"ENUM({names})"

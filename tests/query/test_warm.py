@@ -21,6 +21,8 @@ QUESTIONS = [
     "SELECT category, count(*) AS n FROM clips GROUP BY 1 ORDER BY 1",
     "SELECT category, kinds, subject_area, pair_similarity FROM clips ORDER BY clip_id",
     "SELECT clip_id, pair_similarity FROM clips WHERE subject_area > 0.1 ORDER BY pair_similarity DESC NULLS LAST, clip_id",
+    "SELECT caption_source, count(*) AS n FROM clips WHERE aesthetic > 4 GROUP BY 1 ORDER BY 1",
+    "SELECT clip_id, caption_source FROM clips ORDER BY caption_source DESC NULLS LAST, clip_id",
     "SELECT category, max(length(caption)) AS n FROM clips GROUP BY 1 ORDER BY 1",
     "SELECT clip_id, clip_key, aesthetic FROM clips ORDER BY clip_id",
     "SELECT clip_id, aesthetic * motion AS product FROM clips WHERE part = 'total_part2' ORDER BY clip_id",
