@@ -46,7 +46,12 @@ SIZES = (12, 16, 8, 8, 4, 1)
 def clip(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A whole CLIP, both halves, as the published repository has it."""
     torch.manual_seed(3)
-    half: dict[str, Any] = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    half: dict[str, Any] = {
+        "hidden_size": 16,
+        "intermediate_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+    }
     config = transformers.CLIPConfig(
         vision_config={**half, "image_size": 32, "patch_size": 8, "projection_dim": SIZES[0]},
         text_config={**half, "vocab_size": 60, "bos_token_id": 0, "eos_token_id": 1},
@@ -203,7 +208,12 @@ def test_weights_that_are_not_there_or_do_not_fit_are_refused(clip: str, head: s
     torch.save(AestheticHead((7, 4, 4, 4, 4, 1)).state_dict(), tmp_path / "seven.pth")
     refused("have 12 numbers, and the head .* takes 7", head=str(tmp_path / "seven.pth"))
     refused("expected weights of CLIPVisionModelWithProjection at", clip=str(tmp_path))
-    half: dict[str, Any] = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    half: dict[str, Any] = {
+        "hidden_size": 16,
+        "intermediate_size": 32,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+    }
     text = transformers.CLIPTextModel(
         transformers.CLIPTextConfig(**half, vocab_size=60, bos_token_id=0, eos_token_id=1)
     )
