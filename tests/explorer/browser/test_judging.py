@@ -127,3 +127,25 @@ def test_undo_reasons_and_notes_are_events(watch: Callable[..., Watched], crowd:
     assert (events[3].reasons, events[3].note) == (("blurred", "caption wrong"), "kdf is no verdict here")
     page.reload()
     page.get_by_test_id("triage").and_(page.locator(f"[data-target='{queue[3]}']")).wait_for()
+
+
+def test_pairs_and_views_are_judged_by_buttons_and_keys(seen: Watched, running_explorer: Server) -> None:
+    page = seen.open("/pairs?who=twins")
+    judge = page.get_by_test_id("judge").first
+    judge.get_by_test_id("judge-same").click()
+    judge.get_by_test_id("judge-mine").filter(has_text="same identity").wait_for()
+    page.keyboard.press("n")
+    judge.get_by_test_id("judge-mine").filter(has_text="not the same").wait_for()
+    page.locator("[data-testid='judge'] [data-testid='unsaved'][data-state='saved']").first.wait_for(state="attached")
+    page.get_by_test_id("nav-gpt_views").click()
+    seen.wait()
+    judge = page.get_by_test_id("judge").nth(1)
+    judge.get_by_test_id("judge-unsure").click()
+    judge.get_by_test_id("judge-mine").filter(has_text="unsure").wait_for()
+    judge.locator("[data-testid='unsaved'][data-state='saved']").wait_for(state="attached")
+    events = logged(running_explorer, "twins")
+    assert [(one.kind, one.verdict) for one in events] == [("pair", "same"), ("pair", "different"), ("view", "unsure")]
+    assert events[0].target == events[1].target and events[0].target.count("#") == 2
+    # The address names who judges on every page.
+    page.reload()
+    page.get_by_test_id("judge-mine").filter(has_text="unsure").wait_for()
