@@ -69,7 +69,9 @@ def streamlit_options(*, host: str, port: int) -> dict[str, Any]:
         "runner.magicEnabled": False,
         "logger.level": "error",
         "global.developmentMode": False,
-        # Those of `static/theme.css`; the system says which of the two.
+        # Those of `static/theme.css`; the system says which of the two colours.
+        "theme.font": 'system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif',
+        "theme.codeFont": 'ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace',
         "theme.light.primaryColor": "#0a5bb5",
         "theme.light.backgroundColor": "#ffffff",
         "theme.light.secondaryBackgroundColor": "#f4f5f7",
