@@ -168,7 +168,7 @@ def exports_html(found: Summary) -> str:
                     "files": markup.Html(links if count else "none"),
                 }
             )
-    events = f'<p><a href="{EXPORT}/events" download data-testid="export-events">All events as JSON lines</a></p>'
+    events = f'<p><a class="o-plain" href="{EXPORT}/events" download data-testid="export-events">All events as JSON lines</a></p>'
     return markup.table(("verdict", "said by", "targets", "files"), rows, caption="Files", testid="exports") + events
 
 
