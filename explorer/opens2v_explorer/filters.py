@@ -191,8 +191,9 @@ class Filters:
 
     @property
     def is_costly(self) -> bool:
-        """Whether to find the clips takes seconds for millions of them, so that their ids are better kept than found again."""
-        return bool(self.faults or self.copies or self.among or self.lacks or self.values_of("kind"))
+        """Whether more than numbers and properties of clips is asked, so that their ids are better kept than found again."""
+        asked = (self.has, self.lacks, self.search, self.faults, self.copies, self.among, self.verdict)
+        return any(asked) or bool(self.values_of("kind"))
 
     # -- changed ones
 

@@ -29,9 +29,7 @@ def page() -> None:
     status = st.empty()
     toolbar(filters)
     if filters.is_costly:
-        status.html(
-            '<p class="o-status" data-testid="finding">Finding clips: these filters take longer in large catalogs…</p>'
-        )
+        status.html('<p class="o-status" data-testid="finding">Finding clips…</p>')
     after = state.params().get("after", [])
     try:
         found = answers.rows(filters, after=after[-1] if after else None, n=PER_PAGE, columns=(*COLUMNS, "caption"))
