@@ -25,6 +25,10 @@ def static_text(name: str) -> str:
     return resources.files("opens2v_explorer").joinpath("static", name).read_text(encoding="utf-8")
 
 
+PLAIN_CODES = frozenset({"no-pairs", "no-views", "no-background", "no-caption", "no-subjects"})
+"""States in which nothing is wrong: upstream just has none."""
+
+
 @cache
 def _component() -> Any:
     return component(
@@ -163,8 +167,9 @@ def caption(pieces: Sequence[Piece], regions: Sequence[Region]) -> str:
 def notice(title: str, detail: str = "", *, code: str = "") -> str:
     """Return a state in words."""
     more = f"<span>{escape(detail)}</span>" if detail else ""
+    css = "notice plain-notice" if code in PLAIN_CODES else "notice"
     return (
-        f'<p class="notice" data-testid="notice" data-code="{escape(code)}"><strong>{escape(title)}</strong> {more}</p>'
+        f'<p class="{css}" data-testid="notice" data-code="{escape(code)}"><strong>{escape(title)}</strong> {more}</p>'
     )
 
 

@@ -233,21 +233,24 @@ def _pairs_html(clip: Clip, key: str) -> str:
         return clip_html.state_html(state("no-pairs"))
     ids = {row[name] for row in found[:PARTNERS_SHOWN] for name in ("clip_id", "partner_clip_id")}
     keys = _keys(sorted(one for one in ids if one is not None))
-    items = []
+    groups: dict[int | None, list[str]] = {}
     for row in found[:PARTNERS_SHOWN]:
         is_first = row["clip_id"] == clip.clip_id
-        partner = row["partner_clip_id"] if is_first else row["clip_id"]
         names = (row["class_name"], row["partner_class_name"])
         mine, other = names if is_first else names[::-1]
-        where = "a clip that is not in this catalog"
-        if partner is not None:
-            link = markup.link(link_to("clip", key=keys[partner]), escape(keys[partner]))
-            where = "this clip" if partner == clip.clip_id else link
         href = link_to("pairs", of=key, pair=row["pair_id"])
-        items.append(
-            f"<li>{markup.link(href, f'{escape(mine)} / {escape(other)}')} in {where}, "
+        partner = row["partner_clip_id"] if is_first else row["clip_id"]
+        groups.setdefault(partner, []).append(
+            f"<li>{markup.link(href, f'{escape(mine)} / {escape(other)}')}, "
             f"image {stage.number(row['image_similarity'], 3)}, text {stage.number(row['text_similarity'], 3)}</li>"
         )
+    items = []
+    for partner, lines in groups.items():
+        where = "a clip that is not in this catalog"
+        if partner is not None:
+            link = markup.link(link_to("clip", key=keys[partner]), escape(keys[partner]), data_testid="partner")
+            where = "this clip" if partner == clip.clip_id else link
+        items.append(f"<li>In {where}<ul>{''.join(lines)}</ul></li>")
     many = f"{MAX_PAIRS} or more" if len(found) == MAX_PAIRS else str(len(found))
     every = markup.link(link_to("pairs", of=key), f"All {many} pairs", data_testid="clip-pairs")
     return f'<ul class="plain" data-testid="partners">{"".join(items)}</ul><p class="links">{every}</p>'

@@ -125,7 +125,7 @@ def _view_html(triple: Triple, view: View, nth: int) -> str:
         said = f"object {subject.object_id}, GME {_plain(subject.gme_score)}, aesthetic {_plain(subject.aes_score)}"
     made = stage.picture(urls.view(clip_id, nth, 480), f"Generated view of {view.class_name}", testid="view")
     source = stage.picture(urls.view_source(clip_id, nth, 480), "Frame the view was made from", testid="source")
-    name = f"{escape(view.class_name)}, view {view.view_idx}"
+    name = f"{escape(view.class_name)}, view {view.view_idx} of {escape(triple.clip.key)}"
     return (
         f'<section class="view" data-testid="view-row" data-view="{view.view_idx}" aria-label="{name}">'
         f"<figure>{cutout}<figcaption><b>{escape(view.class_name)}</b>, cut out: {escape(said)}</figcaption></figure>"
