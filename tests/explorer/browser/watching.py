@@ -35,14 +35,12 @@ IS_READY = """() => {
 PROBED_BY_STREAMLIT = re.compile(r"/[a-z]+/_stcore/(health|host-config)")
 """Its script looks below the page's own path first, and is told that there is nothing."""
 
-# What is on the screen: the still that covers the video, or the video; the part that the barcode lies in.
+# Of the canvas that is seen, in pixels of the video, the part that the barcode lies in.
 READ_CODE = f"""(player, [left, top]) => {{
-  const still = player.querySelector(".still");
   const video = player.querySelector("video");
-  const canvas = new OffscreenCanvas({BARCODE_WIDTH}, {BARCODE_HEIGHT});
-  const context = canvas.getContext("2d");
-  context.drawImage(still.hidden ? video : still, -left, -top, video.videoWidth, video.videoHeight);
-  const {{ data }} = context.getImageData(0, 0, {BARCODE_WIDTH}, {BARCODE_HEIGHT});
+  const corner = new OffscreenCanvas({BARCODE_WIDTH}, {BARCODE_HEIGHT}).getContext("2d", {{ willReadFrequently: true }});
+  corner.drawImage(player.querySelector(".screen"), -left, -top, video.videoWidth, video.videoHeight);
+  const {{ data }} = corner.getImageData(0, 0, {BARCODE_WIDTH}, {BARCODE_HEIGHT});
   return [...data].filter((_, at) => at % 4 === 1);
 }}"""
 
