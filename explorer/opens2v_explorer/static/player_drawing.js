@@ -15,10 +15,15 @@ function drawOverlay(root, { width, height, crop, outlines }) {
       make("path", { d: one.d, stroke: one.color, "stroke-width": 2.5 * scale, ...dash, "data-region": one.number }),
     );
   }
-  for (const { number, color, x, y } of outlines) {
+  // A badge stands whole inside of the frame.
+  const r = 15 * scale;
+  const [right, bottom] = crop ? [crop[2] - crop[0], crop[3] - crop[1]] : [width, height];
+  for (const one of outlines) {
+    const x = Math.min(Math.max(one.x, r), right - r);
+    const y = Math.min(Math.max(one.y, r), bottom - r);
     const text = make("text", { x, y, "font-size": 18 * scale });
-    text.textContent = number;
-    moved.append(make("circle", { cx: x, cy: y, r: 15 * scale, fill: color, stroke: "#fff", "stroke-width": 2 * scale }), text);
+    text.textContent = one.number;
+    moved.append(make("circle", { cx: x, cy: y, r, fill: one.color, stroke: "#fff", "stroke-width": 2 * scale }), text);
   }
   overlay.replaceChildren(moved);
   overlay.setAttribute("hidden", "");
