@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 import opens2v_data
-from explorer.browser.watching import Watched, numbers_in
+from explorer.browser.watching import Watched
 from opens2v_explorer.filters import Filters
 
 if TYPE_CHECKING:
@@ -102,9 +102,14 @@ def test_a_distribution_is_brushed_with_the_mouse(seen: Watched, catalog: opens2
     assert 0 < len(wanted) < len(before)
     wait_for_cards(page, wanted)
     page.get_by_test_id("chip").wait_for()
-    # Facets count the clips that are left.
-    counts = page.locator("[data-testid='stSidebar'] .o-facet").first.locator(".o-count").all_inner_texts()
-    assert sum(number for text in counts for number in numbers_in(text)) == len(wanted)
+    # Facets count the clips that are left, a while after these are shown.
+    page.wait_for_function(
+        """wanted => {
+          const counts = document.querySelectorAll("[data-testid='facet-category'] .o-count");
+          return [...counts].reduce((sum, count) => sum + parseInt(count.textContent), 0) === wanted;
+        }""",
+        arg=len(wanted),
+    )
 
 
 def test_a_distribution_is_brushed_with_keys(seen: Watched, catalog: opens2v_data.OpenS2V) -> None:
