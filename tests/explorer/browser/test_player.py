@@ -95,8 +95,8 @@ def test_steps_show_exact_frames(seen: Watched, clips: dict[str, ClipFacts], nam
     player.focus()
     at = clip.ann_frame_idx
     assert frame_seen(player, clip.crop_xyxy) == at
-    keys = [("Home", first), (",", first), (".", first + 1), ("ArrowRight", first + 2), (".", first + 3)]
-    keys += [("End", end - 1), (".", end - 1), (",", end - 2), ("ArrowLeft", end - 3), (",", end - 4)]
+    keys = [("Home", first), (",", first), (".", first + 1), ("ArrowRight", first + 2)]
+    keys += [("End", end - 1), (".", end - 1), (",", end - 2), ("ArrowLeft", end - 3)]
     for key, wanted in keys:
         page.keyboard.press(key)
         shows(player, wanted).wait_for()
@@ -107,7 +107,7 @@ def test_steps_show_exact_frames(seen: Watched, clips: dict[str, ClipFacts], nam
             .startswith(f"frame {wanted} ({wanted - first + 1} of {end - first}")
         )
     seek = page.get_by_test_id("seek")
-    for wanted in (first + 17, end - 9, first + 5):
+    for wanted in (end - 9, first + 17):
         seek.fill(str(wanted))
         shows(player, wanted).wait_for()
         assert frame_seen(player, clip.crop_xyxy) == wanted
