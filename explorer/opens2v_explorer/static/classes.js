@@ -63,13 +63,13 @@ export default function (component) {
       item.append(one.name);
       const count = item.appendChild(document.createElement("span"));
       count.className = "count";
-      count.textContent = `${one.num_clips.toLocaleString("en")} clips`;
+      count.textContent = `${one.num_clips.toLocaleString("en")} ${one.num_clips === 1 ? "clip" : "clips"}`;
       item.addEventListener("pointerdown", (event) => event.preventDefault());
       item.addEventListener("click", () => choose(one.name));
     });
     list.hidden = classes.length === 0;
     input.setAttribute("aria-expanded", String(classes.length > 0));
-    hint.textContent = classes.length ? `${classes.length} classes` : "No class holds this text";
+    hint.textContent = classes.length ? `${classes.length} ${classes.length === 1 ? "class" : "classes"}` : "No class holds this text";
     if (memory.at >= classes.length) memory.at = -1;
     mark();
   };
