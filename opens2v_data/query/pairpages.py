@@ -13,16 +13,17 @@ from __future__ import annotations
 import json
 import math
 import operator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import pyarrow as pa
 
 from opens2v_data.errors import QueryError
 from opens2v_data.query.answers import Page
 from opens2v_data.query.bound import Bound, all_of, not_
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from opens2v_data.query.slices import Slice
 
 Bounds = tuple[float | None, float | None]
@@ -34,6 +35,9 @@ _COLUMNS = {"image": "image_similarity", "text": "text_similarity"}
 
 # Knuth's multiplicative hash: neighbours in the file come far apart, and products of 10 M ids stay within 64 bits.
 _SPREAD, _SPREAD_RANGE = 2_654_435_761, 1 << 32
+
+_DRAWN_FIRST = 40
+"""Times as many pairs as are wanted are looked at first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,25 +108,23 @@ def pair_page(
         raise ValueError(f"n must be 1 or more, got {n}")
     if order not in PAIR_ORDERS:
         raise ValueError(f"order must be one of {', '.join(PAIR_ORDERS)}, got {order!r}")
-    column = _COLUMNS.get(order.removeprefix("-"))
+    column = _COLUMNS.get(order.removeprefix("-"), "pair_id")
     direction = "DESC" if order.startswith("-") else "ASC"
-    by = "pair_id" if column is None else f"{column} {direction} NULLS LAST, pair_id"
     where = _where(s, wanted)
-    if after is not None:
-        where = all_of([where, _beyond(order, after)])
-    sql = f"""
-        SELECT page.*, class.name AS class_name, partner.name AS partner_class_name
-        FROM (SELECT * FROM numbered_pairs WHERE {{}} ORDER BY {by} LIMIT {n + 1}) AS page
-        JOIN classes AS class ON class.class_id = page.class_id
-        JOIN classes AS partner ON partner.class_id = page.partner_class_id
-        ORDER BY {by}"""
-    found = _ask(s, sql, where)
-    rows = found.slice(0, n)
-    last = None
-    if found.num_rows > n:
-        value = None if column is None else rows.column(column)[n - 1].as_py()
-        last = json.dumps([order, value, rows.column("pair_id")[n - 1].as_py()])
-    return Page(rows=rows, after=last)
+    # Ids first, and the other columns of so few: 0.6 s for 1.5 s with a slice of 1.2 M of 5 M clips.
+    sql = f"SELECT pair_id, {column} AS value FROM numbered_pairs WHERE {{}} ORDER BY value {direction} NULLS LAST, pair_id LIMIT"
+    found: list[dict[str, Any]] = []
+    for piece in [None] if after is None else _beyond(order, after):
+        conditions = [where] if piece is None else [where, piece]
+        found += _ask(s, f"{sql} {n + 1 - len(found)}", all_of(conditions)).to_pylist()
+        if len(found) > n:
+            break
+    has_more, found = len(found) > n, found[:n]
+    ids = [row["pair_id"] for row in found]
+    rows = s.query.fetch("pairs", ids)
+    place = {pair_id: at for at, pair_id in enumerate(rows.column("pair_id").to_pylist())}
+    last = json.dumps([order, None if order == "pair" else found[-1]["value"], ids[-1]]) if has_more else None
+    return Page(rows=rows.take(pa.array([place[one] for one in ids], pa.int64())), after=last)
 
 
 def count_pairs(s: Slice, wanted: PairFilter | None = None) -> int:
@@ -142,13 +144,18 @@ def pair_points(s: Slice, wanted: PairFilter | None = None, *, most: int = 2000)
     most = operator.index(most)
     if most < 1:
         raise ValueError(f"most must be 1 or more, got {most}")
-    where = all_of(
-        [_where(s, wanted), Bound(sql="image_similarity IS NOT NULL AND text_similarity IS NOT NULL")],
-    )
+    drawn = f"(pair_id * {_SPREAD}) % {_SPREAD_RANGE}"
     sql = f"""
         SELECT pair_id, image_similarity, text_similarity, class_id = partner_class_id AS is_same_class
-        FROM numbered_pairs WHERE {{}} ORDER BY (pair_id * {_SPREAD}) % {_SPREAD_RANGE}, pair_id LIMIT {most}"""
-    return _ask(s, sql, where)
+        FROM numbered_pairs WHERE {{}} ORDER BY {drawn}, pair_id LIMIT {most}"""
+    where = [Bound(sql="image_similarity IS NOT NULL AND text_similarity IS NOT NULL"), _where(s, wanted)]
+    # Those drawn first hold the answer, unless few pairs are wanted: 0.8 s for 2.7 s with a slice of 1.2 M of 5 M clips.
+    first = round(_SPREAD_RANGE * _DRAWN_FIRST * most / max(s.query.catalog.num_rows("pairs"), 1))
+    if first < _SPREAD_RANGE:
+        found = _ask(s, sql, all_of([Bound(sql=f"{drawn} < ?", values=(first,)), *where]))
+        if found.num_rows == most:
+            return found
+    return _ask(s, sql, all_of(where))
 
 
 def _where(s: Slice, wanted: PairFilter | None) -> Bound:
@@ -163,8 +170,12 @@ def _where(s: Slice, wanted: PairFilter | None) -> Bound:
     return all_of(conditions)
 
 
-def _beyond(order: PairOrder, after: str) -> Bound:
-    """Return the condition of the pairs that come after one in an order."""
+def _beyond(order: PairOrder, after: str) -> Iterator[Bound]:
+    """Yield the conditions of the pairs that come after one in an order.
+
+    Two where the number may be missing behind it: one with `OR … IS NULL` is not checked by DuckDB as it scans, 0.9 s for 0.15 s
+    at 10 M pairs.
+    """
     try:
         name, value, pair_id = json.loads(after)
         is_mine = name == order and type(pair_id) is int and (value is None or type(value) is float)
@@ -174,14 +185,14 @@ def _beyond(order: PairOrder, after: str) -> Bound:
         raise QueryError(f"after={after[:80]!r} is no page of the order {order}; start with the first page")
     column = _COLUMNS.get(order.removeprefix("-"))
     if column is None:
-        return Bound(sql="pair_id > ?", values=(pair_id,))
-    if value is None:
-        return Bound(sql=f"{column} IS NULL AND pair_id > ?", values=(pair_id,))
-    sign = "<" if order.startswith("-") else ">"
-    return Bound(
-        sql=f"({column} {sign} ?::FLOAT OR {column} IS NULL OR ({column} = ?::FLOAT AND pair_id > ?))",
-        values=(value, value, pair_id),
-    )
+        yield Bound(sql="pair_id > ?", values=(pair_id,))
+        return
+    if value is not None:
+        sign = "<" if order.startswith("-") else ">"
+        sql = f"{column} {sign}= ?::FLOAT AND ({column} {sign} ?::FLOAT OR pair_id > ?)"
+        yield Bound(sql=sql, values=(value, value, pair_id))
+        pair_id = -1
+    yield Bound(sql=f"{column} IS NULL AND pair_id > ?", values=(pair_id,))
 
 
 def _ask(s: Slice, sql: str, piece: Bound) -> pa.Table:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from explorer.test_subjects import clip
+from opens2v_data.sample.barcode import read_frame_number
 from opens2v_explorer.media.reader import MediaReader
 from opens2v_explorer.player import UNPLAYABLE, VIDEO_STATES, frame_ranges, player_data, range_notes
-from opens2v_explorer.states import STATES
+from opens2v_explorer.states import STATES, StateError
 from opens2v_explorer.subjects import frame_size, regions_of
 
 if TYPE_CHECKING:
@@ -121,3 +125,17 @@ def test_every_state_of_a_video_has_its_words_for_the_player(media: MediaReader)
     assert all(states[code]["title"] == STATES[code].title for code in VIDEO_STATES)
     assert len({one["title"] for one in states.values()}) == len(states)
     assert all(UNPLAYABLE.values())
+
+
+def test_a_still_is_that_very_frame_of_the_file(media: MediaReader) -> None:
+    facts, one = media.facts(0), media.clip(0)
+    assert one.crop_xyxy is not None
+    x0, y0, x1, y1 = one.crop_xyxy
+    for frame_idx in (0, facts.num_frames - 2, facts.num_frames - 1):
+        with Image.open(io.BytesIO(media.still(0, frame_idx))) as picture:
+            pixels = np.asarray(picture.convert("RGB"))
+        assert pixels.shape[:2] == (facts.height, facts.width)
+        assert read_frame_number(pixels[y0:y1, x0:x1]) == frame_idx
+    with pytest.raises(StateError, match="No such frame") as error:
+        media.still(0, facts.num_frames)
+    assert error.value.state.status == 404

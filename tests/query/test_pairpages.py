@@ -108,6 +108,11 @@ def test_a_sample_is_the_same_each_time_and_part_of_what_is_wanted(opened: OpenS
     wanted = PairFilter(image=(0.5, None))
     known = {row["pair_id"] for row in pairs if meets(row, wanted) and row["text_similarity"] is not None}
     assert len(known) > 6
+    # The same as sorting all by the number they are drawn by.
+    for most in (1, 5):
+        whole = pair_points(opened.all, wanted, most=10_000).column("pair_id").to_pylist()
+        spread = sorted(whole, key=lambda one: (one * 2_654_435_761 % (1 << 32), one))
+        assert pair_points(opened.all, wanted, most=most).column("pair_id").to_pylist() == spread[:most]
     some = pair_points(opened.all, wanted, most=5)
     assert some.num_rows == 5
     assert {*some.column("pair_id").to_pylist()} < known

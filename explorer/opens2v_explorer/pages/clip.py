@@ -9,7 +9,7 @@ import streamlit as st
 
 from opens2v_data.errors import QueryError
 from opens2v_data.query.lookup import clip_ids_of
-from opens2v_data.query.questions import question
+from opens2v_data.query.pairpages import PairFilter, pair_page
 from opens2v_data.triples import Triple
 from opens2v_explorer import clip_html, markup, stage
 from opens2v_explorer.captions import link_caption
@@ -226,9 +226,8 @@ def _links_html(triple: Triple) -> str:
 
 
 def _pairs_html(clip: Clip, key: str) -> str:
-    one = question("pairs-of-clip")
-    query = current().catalog.query
-    found = query.ask(one.text, one.bind({"clip": clip.clip_id, "most": MAX_PAIRS})).to_pylist()
+    wanted = PairFilter(clip_id=clip.clip_id)
+    found = pair_page(current().catalog.all, wanted, order="-image", n=MAX_PAIRS).rows.to_pylist()
     if not found:
         return clip_html.state_html(state("no-pairs"))
     ids = {row[name] for row in found[:PARTNERS_SHOWN] for name in ("clip_id", "partner_clip_id")}
