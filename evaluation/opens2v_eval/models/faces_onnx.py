@@ -45,22 +45,18 @@ def open_session(path: Path, *, device: str = "cpu") -> Any:
         raise MetricError(f"expected an ONNX model at {path}, onnxruntime cannot open it: {error}") from error
 
 
-class OnnxRecogniser:
-    """A recogniser in insightface's form (`w600k_r50.onnx`): `(N, 3, 112, 112)` RGB in, `(N, D)` out.
+class OnnxModel:
+    """A model in an ONNX file.
 
     Args:
         session: an ONNX runtime session.
-        mean, std: pixels enter as `(value - mean) / std`. 127.5 is right for models exported from PyTorch; the older MXNet
-            ones, which subtract inside, want 0 and 1.
-        oversize: the face is aligned at so many times 112 pixels, then shrunk.
     """
 
-    def __init__(self, session: Any, *, mean: float = 127.5, std: float = 127.5, oversize: int = 1) -> None:
-        outputs = session.get_outputs()
-        if len(outputs) != 1:
-            raise MetricError(f"expected a face recogniser with one output, not {len(outputs)}")
-        self._session, self._input, self._output = session, session.get_inputs()[0].name, outputs[0].name
-        self._mean, self._std, self._oversize = mean, std, oversize
+    what = "an ONNX model"
+    """What it is, for messages."""
+
+    def __init__(self, session: Any) -> None:
+        self._session, self._input = session, session.get_inputs()[0].name
 
     @classmethod
     def load(cls, source: str, *, device: str = "cpu", revision: str | None = None, **options: Any) -> Self:
@@ -76,14 +72,33 @@ class OnnxRecogniser:
             MissingExtraError: onnxruntime is not installed.
             MetricError: nothing is there, or it is no such model.
         """
-        return cls(
-            open_session(resolve_file(source, what="FaceSim's recogniser", revision=revision), device=device), **options
-        )
+        return cls(open_session(resolve_file(source, what=cls.what, revision=revision), device=device), **options)
 
     @property
     def providers(self) -> tuple[str, ...]:
         """What ONNX runtime runs the model with, first choice first."""
         return tuple(self._session.get_providers())
+
+
+class OnnxRecogniser(OnnxModel):
+    """A recogniser in insightface's form (`w600k_r50.onnx`): `(N, 3, 112, 112)` RGB in, `(N, D)` out.
+
+    Args:
+        session: an ONNX runtime session.
+        mean, std: pixels enter as `(value - mean) / std`. 127.5 is right for models exported from PyTorch; the older MXNet
+            ones, which subtract inside, want 0 and 1.
+        oversize: the face is aligned at so many times 112 pixels, then shrunk.
+    """
+
+    what = "FaceSim's recogniser"
+
+    def __init__(self, session: Any, *, mean: float = 127.5, std: float = 127.5, oversize: int = 1) -> None:
+        outputs = session.get_outputs()
+        if len(outputs) != 1:
+            raise MetricError(f"expected a face recogniser with one output, not {len(outputs)}")
+        super().__init__(session)
+        self._output = outputs[0].name
+        self._mean, self._std, self._oversize = mean, std, oversize
 
     def align(self, picture: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
         """Return the face as `(112, 112, 3) uint8 RGB`."""

@@ -9,14 +9,13 @@ Source: insightface/model_zoo/scrfd.py (Guo et al., Sample and Computation Redis
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from opens2v_data.errors import MetricError
 from opens2v_eval.models.faces import Face
-from opens2v_eval.models.faces_onnx import open_session
-from opens2v_eval.models.loading import resolve_file
+from opens2v_eval.models.faces_onnx import OnnxModel
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +29,7 @@ INPUT_MEAN, INPUT_STD = 127.5, 128.0
 _LAYOUTS = {9: ((8, 16, 32), 2), 15: ((8, 16, 32, 64, 128), 1)}
 
 
-class Scrfd:
+class Scrfd(OnnxModel):
     """SCRFD with its weights loaded.
 
     Args:
@@ -43,6 +42,8 @@ class Scrfd:
         MetricError: the model has not the outputs of an SCRFD with landmarks.
         ValueError: a side that the strides do not divide.
     """
+
+    what = "FaceSim's detector"
 
     def __init__(
         self,
@@ -60,32 +61,10 @@ class Scrfd:
         self._strides, self._num_anchors = _LAYOUTS[len(outputs)]
         if side < 1 or side % self._strides[-1]:
             raise ValueError(f"the side is a multiple of {self._strides[-1]}, not {side}")
-        self._session, self._outputs, self._input = session, outputs, session.get_inputs()[0].name
+        super().__init__(session)
+        self._outputs = outputs
         self._side = side
         self._score_threshold, self._nms_threshold = score_threshold, nms_threshold
-
-    @classmethod
-    def load(cls, source: str, *, device: str = "cpu", revision: str | None = None, **options: Any) -> Self:
-        """Load a model.
-
-        Args:
-            source: a file, or `OWNER/NAME/FILE` of a Hub repository.
-            device: `cpu` or `cuda`.
-            revision: of the repository.
-            options: of the class.
-
-        Raises:
-            MissingExtraError: onnxruntime is not installed.
-            MetricError: nothing is there, or it is no such model.
-        """
-        return cls(
-            open_session(resolve_file(source, what="FaceSim's detector", revision=revision), device=device), **options
-        )
-
-    @property
-    def providers(self) -> tuple[str, ...]:
-        """What ONNX runtime runs the model with, first choice first."""
-        return tuple(self._session.get_providers())
 
     def detect(self, picture: np.ndarray) -> list[Face]:
         """Return the faces of `(H, W, 3) uint8 RGB`, best first."""
