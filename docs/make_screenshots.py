@@ -27,7 +27,7 @@ PAGES = {
     "browse-filtered": "/browse?aesthetic=4.5..&sort=-aesthetic",
     "browse-table": "/browse?view=table&sort=-aesthetic",
     "browse-nothing": "/browse?aesthetic=..3.51&has=dog",
-    "clip": "/clip",
+    "clip": "/clip?key=total_part1/8fKq2vWd3Lc_segment1_step1-0-91_step2-0-91_step3_step4_step5",
     "clip-copies": "/clip?key=total_part1/Zr4mT7xNp0s_segment2_step1-0-61_step2-0-61_step3_step4_step5",
     "triage": "/triage?who=cleo",
     "pairs": "/pairs",
@@ -42,7 +42,7 @@ JUDGED = {"ada": "kkdkfkdkkkdk", "bo": "kkdkkkdkfkdk"}
 """Keys that two reviewers press, so that there is something to review."""
 
 WIDTHS = (1280, 760)
-HEIGHT = 860
+HEIGHT = 900
 MAX_HEIGHT = 4000
 CHROMIUM = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync")
 
@@ -113,7 +113,9 @@ def write_for_readme(png: bytes, path: Path) -> None:
 
 def main() -> None:
     """Take them all."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(
+        description="Take a picture of every page of the explorer on the generated release."
+    )
     parser.add_argument("folder", nargs="?", type=Path, default=Path("build/screenshots"))
     parser.add_argument("--readme", action="store_true", help="write those of README.md too")
     arguments = parser.parse_args()

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
@@ -88,7 +88,7 @@ def crowd(sample_release: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
         server.stop()
 
 
-def _lack(reason: str) -> None:
+def _lack(reason: str) -> NoReturn:
     """Skip, but fail where tests of pages must run."""
     if os.environ.get("CI") == "true":
         pytest.fail(f"{reason}, and in CI pages must be tried")

@@ -11,6 +11,8 @@ from explorer.browser.watching import Watched, contrast, luminance, style
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from playwright.sync_api import ElementHandle, Page
+
 ALL_PAGES = {
     "overview": "/",
     "browse": "/browse?aesthetic=5..",
@@ -26,9 +28,16 @@ ALL_PAGES = {
 
 FOCUSED = """() => {
   let active = document.activeElement;
-  while (active?.shadowRoot?.activeElement) active = active.shadowRoot.activeElement;
+  while (active.shadowRoot?.activeElement) active = active.shadowRoot.activeElement;
   return active;
 }"""
+
+
+def focused_on(page: Page) -> ElementHandle:
+    """Return the element that has the focus, inside of components too."""
+    found = page.evaluate_handle(FOCUSED).as_element()
+    assert found is not None
+    return found
 
 
 @pytest.mark.parametrize("name", ALL_PAGES)
@@ -65,21 +74,25 @@ def test_the_dark_is_dark_and_can_be_read(watch: Callable[..., Watched], running
     assert luminance(style(page.get_by_test_id("triage-caption"), "color")) > 0.5
 
 
-def test_narrow_windows_scroll_in_one_direction(watch: Callable[..., Watched], running_server: str) -> None:
-    watched = watch(running_server, viewport={"width": 760, "height": 900})
+def test_pages_fit_a_narrow_window_and_ask_no_other_host(watch: Callable[..., Watched], running_server: str) -> None:
+    watched = watch(running_server, viewport={"width": 760, "height": 900}, color_scheme="dark")
+    asked: list[str] = []
+    watched.context.on("request", lambda request: asked.append(request.url))
     for path in ALL_PAGES.values():
         page = watched.open(path)
+        page.wait_for_function("() => [...document.images].every(image => image.complete || image.loading === 'lazy')")
         for css in ("html", "[data-testid='stMain']"):
             wide, there = page.locator(css).evaluate("element => [element.scrollWidth, element.clientWidth]")
             assert wide <= there, (path, css)
+    assert len(asked) > 50
+    watched.check()
 
 
 def test_a_clip_is_opened_by_keys_alone(seen: Watched) -> None:
     page = seen.open("/browse")
     for _ in range(150):
         page.keyboard.press("Tab")
-        focused = page.evaluate_handle(FOCUSED).as_element()
-        assert focused is not None
+        focused = focused_on(page)
         if focused.get_attribute("data-testid") == "card":
             break
     else:
@@ -94,7 +107,7 @@ def test_a_clip_is_opened_by_keys_alone(seen: Watched) -> None:
     player.and_(page.locator("[data-frame]")).wait_for()
     for _ in range(40):
         page.keyboard.press("Tab")
-        if page.evaluate_handle(FOCUSED).as_element().evaluate("element => element.closest('.player') !== null"):
+        if focused_on(page).evaluate("element => element.closest('.player') !== null"):
             break
     else:
         pytest.fail("the player was not met")

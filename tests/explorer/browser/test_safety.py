@@ -49,14 +49,3 @@ def test_sql_reads_and_does_nothing_else(seen: Watched, tmp_path: Path) -> None:
     page = seen.open(f"/sql?sql={quote('''SELECT * FROM read_text('/etc/hostname')''')}")
     page.get_by_test_id("problem").wait_for()
     assert not path.exists()
-
-
-def test_pages_ask_no_other_host_and_complain_of_nothing(watch: Callable[..., Watched], running_server: str) -> None:
-    watched = watch(running_server, color_scheme="dark")
-    asked: list[str] = []
-    watched.context.on("request", lambda request: asked.append(request.url))
-    for path in (*ALL_PAGES, "/sql"):
-        page = watched.open(path)
-        page.wait_for_function("() => [...document.images].every(image => image.complete || image.loading === 'lazy')")
-    assert len(asked) > 50
-    watched.check()
