@@ -56,9 +56,10 @@ IS_DONE = """() => {
   return app?.dataset.testScriptState === "notRunning" && all(".o-nav a[aria-current]").length === 1
     && all("[data-stale='true'], [data-testid='stSkeleton'], [data-state='counting']").length === 0
     && all(".player").every((player) => player.dataset.frame !== undefined)
-    && all("img[src]").every((image) => image.complete || image.getBoundingClientRect().top > innerHeight);
+    && all("img[src]").every((image) => image.naturalWidth > 0 || image.getBoundingClientRect().top > innerHeight
+      || !image.checkVisibility({ visibilityProperty: true }));
 }"""
-"""Whether a page shows all that it will show: script, counts, player, and the pictures in view."""
+"""Whether a page shows all that it will show: script, counts, player, and the pictures in view or words in their place."""
 
 
 @contextmanager
