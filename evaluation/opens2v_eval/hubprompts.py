@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from opens2v_data.errors import MissingExtraError, PromptsError, RemoteError
+from opens2v_data.waiting import results_of
 from opens2v_eval.prompts import Prompts, file_name, read_prompts
 from opens2v_eval.scales import Domain
 
@@ -65,7 +66,7 @@ def fetch_prompts(address: str, *, domain: Domain, check: bool = True) -> Prompt
     prompts = read_prompts(path, domain=domain, root=root, source=f"hf://datasets/{repo}@{commit}", check=check)
     wanted = dict.fromkeys(name for prompt in prompts for name in prompt.image_names if name in files)
     with _told(address), ThreadPoolExecutor(_NUM_FETCHERS) as pool:
-        list(pool.map(lambda name: _fetch(api, repo, commit, name), wanted))
+        results_of([pool.submit(_fetch, api, repo, commit, name) for name in wanted])
     return prompts
 
 

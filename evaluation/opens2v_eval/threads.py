@@ -6,6 +6,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
+from opens2v_data.waiting import WAKE_SECONDS
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
@@ -35,7 +37,7 @@ def map_in_threads(work: Callable[[_Item], _Made], items: Iterable[_Item], *, th
     with ThreadPoolExecutor(threads) as pool:
         running: set[Future[_Made]] = {pool.submit(work, item) for item in islice(left, threads)}
         while running:
-            done, running = wait(running, return_when=FIRST_COMPLETED)
+            done, running = wait(running, timeout=WAKE_SECONDS, return_when=FIRST_COMPLETED)
             running |= {pool.submit(work, item) for item in islice(left, len(done))}
             for future in done:
                 yield future.result()

@@ -37,6 +37,7 @@ import numpy as np
 import torch
 
 from opens2v_data.errors import ArchiveError, DecodeError
+from opens2v_data.waiting import WAKE_SECONDS
 from opens2v_loaders.batch import collate
 from opens2v_loaders.destination import destination_on
 from opens2v_loaders.feeding import Fed, Feed
@@ -201,7 +202,7 @@ class Pipeline:
             while not (self._fault or self._is_closed or (self._open and self._open[0].is_settled)):
                 if self._is_fed and not self._open:
                     return None
-                self._changed.wait()
+                self._changed.wait(WAKE_SECONDS)
             self.timing.wait_seconds += time.perf_counter() - begun
             if self._open and self._open[0].is_settled and not self._is_closed:
                 batch = self._open.popleft()

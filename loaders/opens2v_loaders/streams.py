@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Literal
 
 from opens2v_data.errors import ArchiveError, DecodeError, MissingExtraError
+from opens2v_data.waiting import result_of
 
 try:
     import torch
@@ -98,7 +99,7 @@ class DecodedRows:
     def _next(self, ahead: deque[tuple[Item, Mapping[str, Any], Future[dict[str, Any]]]]) -> Iterator[dict[str, Any]]:
         item, values, future = ahead.popleft()
         try:
-            found = future.result()
+            found = result_of(future)
         except (DecodeError, ArchiveError) as error:
             if self._on_bad == "raise":
                 raise

@@ -23,6 +23,7 @@ from opens2v_data.archive.readahead import ReadAhead
 from opens2v_data.archive.tarheader import BLOCK_BYTES
 from opens2v_data.archive.tarwalk import HEAD_BYTES, Element, WalkEnd
 from opens2v_data.errors import ArchiveError, RemoteError
+from opens2v_data.waiting import results_of
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -221,8 +222,7 @@ class ChainScan:
 
         if len(paths) > 1:
             with DaemonPool(min(_MAX_SIZE_CHECKS, len(paths)), name="opens2v-chains-sizes") as pool:
-                for asked in [pool.submit(ask, path) for path in paths]:
-                    asked.result()
+                results_of([pool.submit(ask, path) for path in paths])
         reader.check_pieces()
 
     def _trusted(self, crew: _Crew) -> Generator[Element, None, None]:

@@ -25,6 +25,7 @@ from urllib.parse import urlsplit
 
 from opens2v_data.archive.daemons import start as start_thread
 from opens2v_data.errors import MissingExtraError, MissingPieceError, RemoteError, ShortReadError
+from opens2v_data.waiting import result_of, sleep
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -103,7 +104,7 @@ class Counters:
         """Sleep because the server said so, for all to see."""
         with self._lock:
             self.waiting_until = max(self.waiting_until, time.monotonic() + seconds)
-        time.sleep(seconds)
+        sleep(seconds)
 
     def after_fork(self) -> None:
         """Forget a lock that a thread of the parent may have held."""
@@ -227,7 +228,7 @@ def _repeat(once: Callable[[int], T | None], *, label: str, options: HttpOptions
             if error.retry_after_seconds is not None:
                 counters.wait(error.retry_after_seconds)
             else:
-                time.sleep(backoff(attempt, options))
+                sleep(backoff(attempt, options))
         else:
             if answer is not None:
                 return answer
@@ -242,7 +243,7 @@ def _interruptible(call: Callable[[], T]) -> T:
     """Call in another thread when this is the main one: Ctrl-C does not reach it inside obstore."""
     if threading.current_thread() is not threading.main_thread():
         return call()
-    return start_thread(call, name="opens2v-read").result()
+    return result_of(start_thread(call, name="opens2v-read"))
 
 
 def backoff(number: int, options: HttpOptions) -> float:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from opens2v_data.archive.parts import Part, PartReader
 from opens2v_data.errors import ArchiveError, MissingPieceError, RemoteError
+from opens2v_data.waiting import WAKE_SECONDS
 
 if TYPE_CHECKING:
     from opens2v_data.archive.plan import Request
@@ -69,7 +70,8 @@ class PieceSizes:
             if is_ours:
                 self._open(request, opening)
                 return
-            opening.ended.wait()
+            while not opening.ended.wait(WAKE_SECONDS):
+                pass
             if opening.error is not None:
                 raise copy.copy(opening.error)
 

@@ -11,6 +11,8 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 
+from opens2v_data import waiting
+
 WINDOW_SECONDS = 300.0
 ANONYMOUS_CALLS = 3_000
 ACCOUNT_CALLS = 5_000
@@ -33,7 +35,7 @@ class TokenBucket:
         window_seconds: float = WINDOW_SECONDS,
         *,
         clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], object] = time.sleep,
+        sleep: Callable[[float], object] = waiting.sleep,
     ) -> None:
         if calls < 1 or window_seconds <= 0:
             raise ValueError(f"expected at least 1 call in a window above 0 s, got {calls} in {window_seconds} s")

@@ -43,6 +43,7 @@ from opens2v_data.errors import (
     RevisionMovedError,
     ShortReadError,
 )
+from opens2v_data.waiting import sleep
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -407,7 +408,7 @@ class HubStore:
                 bucket.close_for(wait)
                 self.counters.wait(wait)
             else:
-                time.sleep(backoff(attempt, self.options))
+                sleep(backoff(attempt, self.options))
         raise RemoteError(
             f"{self.uri}/{path}: where its bytes are could not be had, at last: {reason}; run again later, or log in for a "
             "larger quota (hf auth login)",
@@ -461,7 +462,7 @@ class HubStore:
                     continue
             except HTTPError as error:
                 reason = error
-            time.sleep(backoff(attempt, self.options))
+            sleep(backoff(attempt, self.options))
         raise RemoteError(
             f"{self.repo_id} at {self.endpoint} could not be asked: {reason}; check the connection and run again",
             status=status,

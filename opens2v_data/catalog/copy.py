@@ -23,6 +23,7 @@ from opens2v_data.catalog.catalog import Catalog
 from opens2v_data.catalog.manifest import FILE_NAME, ORIGIN_FILE, QUARANTINE_FILE, CatalogFile
 from opens2v_data.catalog.origin import Origin, load_origin, save_origin
 from opens2v_data.errors import CatalogDamagedError, CatalogError
+from opens2v_data.waiting import result_of
 
 if TYPE_CHECKING:
     from hashlib import _Hash
@@ -240,7 +241,7 @@ def _read_on(store: Store, file: CatalogFile, start: int, pool: DaemonPool) -> I
                 length = min(RANGE_BYTES, file.size_bytes - at)
                 pending.append(pool.submit(store.read_range, file.path, at, length))
                 at += length
-            yield pending.popleft().result()
+            yield result_of(pending.popleft())
     finally:
         for future in pending:
             future.cancel()

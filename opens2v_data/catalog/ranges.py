@@ -27,6 +27,7 @@ from opens2v_data.archive.daemons import DaemonPool
 from opens2v_data.archive.stores import LocalStore
 from opens2v_data.catalog.schemas import TABLES
 from opens2v_data.errors import ArchiveError, CatalogDamagedError, CatalogError
+from opens2v_data.waiting import results_of
 
 if TYPE_CHECKING:
     from opens2v_data.archive.stores import Store
@@ -139,8 +140,7 @@ class RangeReader:
             found = [self.store.read_range(*span) for span in merged]
         else:
             with DaemonPool(num_threads, name="opens2v-catalog") as pool:
-                reads = [pool.submit(self.store.read_range, *span) for span in merged]
-                found = [read.result() for read in reads]
+                found = results_of([pool.submit(self.store.read_range, *span) for span in merged])
         given: list[bytes] = []
         for span in spans:
             at = bisect_right(merged, (span.path, span.start, sys.maxsize)) - 1

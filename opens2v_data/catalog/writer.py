@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from opens2v_data.catalog.manifest import CatalogFile, RowGroup
 from opens2v_data.catalog.schemas import TableSchema
+from opens2v_data.waiting import result_of
 
 ZSTD_LEVEL = 1
 COPY_BYTES = 4 << 20
@@ -160,7 +161,7 @@ class TableWriter:
     def _wait(self) -> None:
         encoding, self._encoding = self._encoding, None
         if encoding is not None:
-            encoding.result()
+            result_of(encoding)
 
     def _encode(self, group: pa.Table) -> None:
         self._writer.write_table(group, row_group_size=group.num_rows)

@@ -13,6 +13,7 @@ from opens2v_data.archive.opening import open_store
 from opens2v_data.errors import ArchiveError, ReleaseError
 from opens2v_data.release.files import FileEntry, checked_path
 from opens2v_data.release.layout import Release
+from opens2v_data.waiting import result_of
 
 if TYPE_CHECKING:
     from opens2v_data.archive.remote import HubStore
@@ -116,7 +117,7 @@ class _Stream:
                 self._blocks.append((self._next, self._fetch(self._next, length)))
                 self._next += length
             start, block = self._blocks[0]
-            data = memoryview(block.result())[self.position - start :]
+            data = memoryview(result_of(block))[self.position - start :]
             count = min(len(data), len(buffer) - done)
             buffer[done : done + count] = data[:count]
             done += count

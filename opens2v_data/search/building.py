@@ -23,6 +23,7 @@ from opens2v_data.errors import CatalogDamagedError, CatalogError
 from opens2v_data.search.captions import load_engine
 from opens2v_data.search.place import FORMAT, INFO_FILE, IndexInfo, folder_to_write, load_info, save_info
 from opens2v_data.search.words import spaced_words
+from opens2v_data.waiting import result_of
 
 if TYPE_CHECKING:
     from opens2v_data.catalog.catalog import Catalog
@@ -116,7 +117,7 @@ def _documents(catalog: Catalog, progress: Progress | None) -> Iterator[tuple[li
         with pq.ParquetFile(source) as captions, DaemonPool(1, name="opens2v-search") as pool:
             reads = deque(pool.submit(_read_group, captions, group) for group in range(min(2, captions.num_row_groups)))
             for group in range(captions.num_row_groups):
-                clip_ids, words = reads.popleft().result()
+                clip_ids, words = result_of(reads.popleft())
                 if group + 2 < captions.num_row_groups:
                     reads.append(pool.submit(_read_group, captions, group + 2))
                 yield clip_ids, words

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from opens2v_data.errors import MetricError
+from opens2v_data.waiting import results_of
 from opens2v_eval.frames import NUM_NATURAL_FRAMES, natural_indices, rgb_arrays
 from opens2v_eval.metrics.base import Values
 from opens2v_eval.models.judge import PUBLISHED_JUDGE, Judge, JudgeOptions
@@ -185,7 +186,7 @@ class NaturalScore:
         images = [jpeg(frame) for frame in rgb_arrays(video.natural(self._num_frames))]
         runs = range(1, self._runs + 1)
         with ThreadPoolExecutor(max_workers=min(self._runs, self._options.max_in_flight)) as threads:
-            answers = list(threads.map(lambda run: judge.ask(images, run=run), runs))
+            answers = results_of([threads.submit(judge.ask, images, run=run) for run in runs])
         scores = [answer.score for answer in answers if answer.score is not None]
         return Values(
             values={f"run_{run}": answer.written for run, answer in zip(runs, answers, strict=True)},

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
+from opens2v_data import waiting
 from opens2v_data.errors import MetricError, MissingExtraError
 from opens2v_eval.models.judge_answers import ANSWER_FORMAT, Answer, read_answer
 from opens2v_eval.models.judge_store import question_key
@@ -86,7 +87,7 @@ class Judge:
         options: whom to ask.
         prompt: the words that follow the images.
         store: of answers; None keeps none.
-        sleep: waits; another than `time.sleep` for tests.
+        sleep: waits; another than `waiting.sleep` for tests.
         clock: seconds; another than `time.monotonic` for tests.
 
     Raises:
@@ -100,7 +101,7 @@ class Judge:
         *,
         prompt: str,
         store: AnswerStore | None = None,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], None] = waiting.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         try:
