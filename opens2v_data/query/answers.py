@@ -169,16 +169,24 @@ def groups(s: Slice, columns: Sequence[str], *, limit: int) -> pa.Table:
 
 
 def histograms(
-    s: Slice, columns: Sequence[str], *, bins: int, lo: float | None, hi: float | None
+    s: Slice,
+    columns: Sequence[str],
+    *,
+    bins: int,
+    lo: float | None = None,
+    hi: float | None = None,
+    ends: Mapping[str, tuple[float, float]] | None = None,
 ) -> dict[str, Histogram]:
     """See `Slice.hists`."""
     bins = operator.index(bins)
     if not 1 <= bins <= MAX_BINS:
         raise ValueError(f"bins must be from 1 to {MAX_BINS:,}, got {bins}")
-    if any(edge is not None and not -MAX_EDGE <= edge <= MAX_EDGE for edge in (lo, hi)):
-        raise ValueError(f"lo and hi must lie in [{-MAX_EDGE}, {MAX_EDGE}], got {lo} and {hi}")
-    if lo is not None and hi is not None and not lo < hi:
-        raise ValueError(f"expected lo < hi, got {lo} and {hi}")
+    given = dict(ends or {})
+    for low, high in [(lo, hi), *given.values()]:
+        if any(edge is not None and not -MAX_EDGE <= edge <= MAX_EDGE for edge in (low, high)):
+            raise ValueError(f"lo and hi must lie in [{-MAX_EDGE}, {MAX_EDGE}], got {low} and {high}")
+        if low is not None and high is not None and not low < high:
+            raise ValueError(f"expected lo < hi, got {low} and {high}")
     if isinstance(columns, str):
         raise TypeError(f"columns must be a list of names, got the text {columns!r}")
     if not columns:
@@ -190,7 +198,7 @@ def histograms(
             raise QueryError(
                 f"expected a column of numbers, {column} is {types[column]}; facets({column!r}) counts its values"
             )
-    ranges = _ranges(s, columns, lo, hi)
+    ranges = given | _ranges(s, [column for column in columns if column not in given], lo, hi)
     selected, values = [], []
     for index, column in enumerate(columns):
         low, high = ranges[column]

@@ -7,6 +7,7 @@ import os
 import re
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -51,6 +52,9 @@ MAX_THREADS = 4
 
 REMOTE_THREADS = 8
 """For tables on a server, however few the cores: each waits for a row group. The most that the memory was seen to do for."""
+
+CLOSE_SECONDS = 10.0
+"""For questions under way in other threads."""
 
 EXAMPLE = "SELECT part, count(*) FROM clips WHERE aesthetic > 5 AND has_subject(clip_id, 'woman') GROUP BY part"
 
@@ -251,12 +255,19 @@ class Engine:
         return [*known, *map(str, self._derived.values())]
 
     def close(self) -> None:
-        """Close the connection; a later question opens another."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-            self._made = set()
-            self.is_warm = False
+        """Close the connection, when questions of other threads have ended; a later question opens another."""
+        give_up_at = time.monotonic() + CLOSE_SECONDS
+        while self._connection is not None:
+            with self._lock:
+                try:
+                    if self._connection is not None:
+                        self._connection.close()
+                except duckdb.ResourceInUseException:  # of one of its cursors, all of which it closes
+                    if time.monotonic() > give_up_at:
+                        raise
+                else:
+                    self._connection, self._made, self.is_warm = None, set(), False
+            time.sleep(0.01)
 
     def _raise_fault(self, error: duckdb.Error) -> None:
         """Raise what a store said, where that is what DuckDB's error tells."""

@@ -387,10 +387,23 @@ class Slice:
         return self.hists([column], bins=bins, lo=lo, hi=hi)[column]
 
     def hists(
-        self, columns: Sequence[str], *, bins: int = 30, lo: float | None = None, hi: float | None = None
+        self,
+        columns: Sequence[str],
+        *,
+        bins: int = 30,
+        lo: float | None = None,
+        hi: float | None = None,
+        ends: Mapping[str, tuple[float, float]] | None = None,
     ) -> dict[str, Histogram]:
-        """Return how the numbers of several columns lie, in one reading of them."""
-        return answers.histograms(self, columns, bins=bins, lo=lo, hi=hi)
+        """Return how the numbers of several columns lie, in one reading of them.
+
+        Args:
+            columns: their names.
+            bins: of each.
+            lo, hi: ends of all of them; None: the whole catalog's.
+            ends: (lo, hi) of some, by name, in place of these.
+        """
+        return answers.histograms(self, columns, bins=bins, lo=lo, hi=hi, ends=ends)
 
     def to_arrow(self, columns: Sequence[str] | None = None) -> pa.Table:
         """Return columns of the clips, in order; by default all of the table clips.

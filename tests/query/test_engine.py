@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import pickle
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -326,3 +327,16 @@ def test_a_forked_process_may_forget_what_its_parent_had_open(made: Made) -> Non
         gc.collect()
         os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_closing_waits_for_a_question_of_another_thread(sample_catalog: Path) -> None:
+    query = Query(Catalog.open(sample_catalog))
+    query.ask("SELECT 1 AS one")
+    sql = "SELECT count(*) AS n FROM range(3000000) AS a, range(60) AS b WHERE (a.range * b.range) % 7 = 3"
+    found = []
+    thread = threading.Thread(target=lambda: found.append(query.ask(sql).column("n")[0].as_py()))
+    thread.start()
+    time.sleep(0.2)  # it runs: what is closed before it has begun is refused by DuckDB
+    query.close()
+    thread.join()
+    assert found == [query.ask(sql).column("n")[0].as_py()]

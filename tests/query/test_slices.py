@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import opens2v_data
 from opens2v_data.errors import QueryError
 from opens2v_data.query.slices import Slice
 from query.worlds import NAMES, Plain, World, make_world, open_world, same
@@ -596,3 +597,17 @@ def test_a_condition_on_captions_goes_with_a_search_of_them(worlds: dict[str, Wo
     assert opened.where("caption LIKE '%captions%'").count() == sum(
         "captions" in (clip["caption"] or "") for clip in worlds["random"].clips
     )
+
+
+def test_histograms_of_several_columns_may_have_ends_of_their_own(sample_catalog: Path) -> None:
+    s = opens2v_data.open(sample_catalog).all
+    ends = {"aesthetic": (4.0, 6.5), "num_frames": (10.0, 90.0)}
+    found = s.hists(["num_frames", "aesthetic", "motion"], bins=7, ends=ends)
+    assert list(found) == ["num_frames", "aesthetic", "motion"]
+    for name, histogram in found.items():
+        lo, hi = ends.get(name, (None, None))
+        alone = s.hist(name, bins=7, lo=lo, hi=hi)
+        assert histogram.counts.tolist() == alone.counts.tolist()
+        assert histogram.edges.tolist() == alone.edges.tolist()
+    with pytest.raises(ValueError, match="expected lo < hi, got 2 and 1"):
+        s.hists(["aesthetic"], ends={"aesthetic": (2, 1)})

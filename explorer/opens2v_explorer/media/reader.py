@@ -33,7 +33,7 @@ RENDERING = 1
 CHUNK_BYTES = 1 << 20
 """Of video, read at a time: a player that seeks drops what it does not want after this much."""
 
-CLIP_BYTES, FRAME_BYTES = 64 << 20, 48 << 20
+CLIP_BYTES, FRAME_BYTES = 48 << 20, 32 << 20
 """Kept in memory: files of clips used last, so that a clip's poster, frame, facts and video are one read; and their frames."""
 
 Along = Literal["mask", "box"]
