@@ -203,11 +203,12 @@ def histograms(
     for index, column in enumerate(columns):
         low, high = ranges[column]
         number = f"{_quoted(column)}::DOUBLE"
+        # What most numbers are comes first: later branches are then asked of few. NaN is above all numbers here.
         selected.append(
-            f"CASE WHEN {number} IS NULL OR isnan({number}) THEN -1 WHEN {number} < ? THEN -2 WHEN {number} > ? THEN -3 "
-            f"ELSE least(floor(({number} - ?) * {bins} / ?), {bins - 1}) END::INTEGER AS b{index}"
+            f"CASE WHEN {number} >= ? AND {number} <= ? THEN least(floor(({number} - ?) * {bins} / ?), {bins - 1}) "
+            f"WHEN {number} IS NULL OR isnan({number}) THEN -1 WHEN {number} < ? THEN -2 ELSE -3 END::INTEGER AS b{index}"
         )
-        values += [low, high, low, high - low]
+        values += [low, high, low, high - low, low]
     names = [f"b{index}" for index in range(len(columns))]
     sets = ", ".join(f"({name})" for name in names)
     member = s.spec.membership()
