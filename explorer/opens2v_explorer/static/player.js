@@ -10,6 +10,7 @@
 
 const SPEEDS = [0.1, 0.25, 0.5, 1, 1.5, 2];
 const SETTLED_MS = 400;
+const LOOKS = 3; // after that the frame comes from the server
 const players = new WeakMap();
 
 export default function ({ data, parentElement }) {
@@ -251,7 +252,7 @@ class Player {
       }
       // The callback that tells which frame is shown may not come where it was shown before.
       clearTimeout(this.settling);
-      this.settling = setTimeout(() => this.onFrame(video.ended ? this.start(this.lastFrame) : video.currentTime), SETTLED_MS);
+      this.settling = setTimeout(() => this.look(LOOKS), SETTLED_MS);
     });
     on(video, "ended", () => this.atEnd());
     on(video, "error", () => this.fail());
@@ -265,6 +266,21 @@ class Player {
       };
       video.requestVideoFrameCallback(each);
     } else on(video, "timeupdate", () => this.onFrame(video.currentTime));
+  }
+
+  // See which frame the video has after a seek. On a busy machine that may be the one before for a while.
+  look(left) {
+    const { video } = this;
+    const picture = pictureOf(video);
+    if (!picture) {
+      this.onFrame(video.ended ? this.start(this.lastFrame) : video.currentTime);
+      return;
+    }
+    const seconds = picture.timestamp / 1e6;
+    if (left && this.wanted !== null && this.frameAt(seconds) !== this.wanted) {
+      this.settling = setTimeout(() => this.look(left - 1), SETTLED_MS);
+    } else this.onFrame(seconds, picture);
+    picture.close();
   }
 
   onFrame(seconds, picture = this.video) {
