@@ -4,7 +4,7 @@
 
 A thread that hangs in a store cannot be stopped. What it fetches can be given up: its place goes to another thread, and whatever
 it brings later is thrown away. While the consumer is busy elsewhere nobody looks after deadlines and late requests, and nobody
-needs to. While a store says that it sleeps because the server told it to (`counters.waiting_until`), clips' clocks stand still.
+needs to.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from opens2v_data.archive.cache import CacheKey
+from opens2v_data.archive.clocks import Clocks
 from opens2v_data.archive.piece_sizes import PieceSizes
 from opens2v_data.archive.plan import Clip, Request, bare, check_bytes, place_of
 from opens2v_data.archive.stores import BufferStore
 from opens2v_data.archive.wanted import Delivered, Failed
-from opens2v_data.errors import ArchiveError, DeadlineError, RemoteError, ShortReadError
+from opens2v_data.errors import ArchiveError, RemoteError, ShortReadError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from opens2v_data.archive.stores import Buffer, Store
     from opens2v_data.archive.wanted import FetchOptions
 
-_SLOWEST_BYTES_PER_SECOND = 1 << 16
 _BACKOFF_SECONDS = 0.2
 _MAX_BACKOFF_SECONDS = 5.0
 _TICK_SECONDS = 0.05
@@ -123,8 +123,7 @@ class Crew:
         self._piece_sizes = PieceSizes(store)
         self._num_store_retries = _retries_inside(store)
         self._looked_at = 0.0
-        self._still_seconds = 0.0  # in which clocks stood still, because the store slept as the server had told it
-        self._still_at = time.monotonic()
+        self._clocks = Clocks(store, options)
         self._pid = os.getpid()
         _crews.add(self)
 
@@ -198,7 +197,7 @@ class Crew:
     def _look_after(self, now: float) -> None:
         """Fail clips whose time is over, give up what nobody waits for, and send late requests a second time."""
         self._looked_at = now
-        is_waiting = self._stand_still(now) > now
+        is_waiting = self._clocks.look(now) > now
         if len(self._threads) == self._num_given_up >= self._max_threads:
             # All threads hang. Clips in line get a clock too, else nobody would ever say that nothing comes.
             for job in self._line:
@@ -206,9 +205,8 @@ class Crew:
                     for share in job.shares:
                         self._start_clock(share.clip, job, now)
         for clip in list(self._started):
-            due = clip.opening_until if clip.num_opening else clip.deadline
-            if due is not None and self._time_of(clip, now) >= due:
-                self._fail(clip, self._too_late(clip))
+            if self._clocks.is_over(clip, now):
+                self._fail(clip, self._clocks.too_late(clip))
         usual: dict[int, float | None] = {}
         for attempt in list(self._running):
             request = attempt.request
@@ -224,7 +222,7 @@ class Crew:
         options, request = self._options, attempt.request
         if options.hedge_after is None or request.is_hedged or attempt.reading_since is None:
             return False
-        seconds = now - self._still_seconds - attempt.reading_since
+        seconds = self._clocks.ticked(now) - attempt.reading_since
         if seconds < options.hedge_min_seconds:
             return False
         size_class = request.length.bit_length()
@@ -234,37 +232,8 @@ class Crew:
         # Nobody knows yet what is usual here, perhaps this line is slow: half of the time there is.
         return seconds >= (options.deadline_seconds / 2 if expected is None else options.hedge_after * expected)
 
-    def _stand_still(self, now: float) -> float:
-        """Stop the clocks for as long as the store slept because the server said so; return until when it will.
-
-        Time is counted from the last look on: when a sleep began is not known. A look comes with each tick and each read.
-        """
-        until = _waiting_until(self._store)
-        if now > self._still_at:
-            self._still_seconds += max(0.0, min(now, until) - self._still_at)
-            self._still_at = now
-        return until
-
-    def _time_of(self, clip: Clip, now: float) -> float:
-        """Return the time by a clip's own clock, which has stood still with the crew's for `open_seconds` at most."""
-        if clip.still_before is None:
-            clip.still_before = self._still_seconds
-        return now - min(self._still_seconds - clip.still_before, self._options.open_seconds)
-
     def _may_hedge(self) -> bool:
         return self._tally.num_hedges < max(_FEWEST_HEDGES, int(_HEDGE_SHARE * self._tally.num_requests))
-
-    def _too_late(self, clip: Clip, *, last: ArchiveError | None = None) -> DeadlineError:
-        wanted = clip.wanted
-        if clip.num_opening:
-            what, time_allowed = "the size of its piece", f"{self._options.open_seconds:g} s"
-        else:
-            what = f"all of its {wanted.size_bytes} bytes"
-            time_allowed = f"{self._options.deadline_seconds:g} s and 1 s per 64 KiB"
-        return DeadlineError(
-            f"deadline passed: {place_of(wanted)}: {what} did not come in {time_allowed}; check the connection and fetch it "
-            "again, or allow more time" + (f". At last: {last}" if last is not None else "")
-        )
 
     # -- places and threads (all with the lock held) -------------------------------------------------------------------
 
@@ -312,9 +281,7 @@ class Crew:
         self._settle(clip, Failed(wanted=clip.wanted, error=bare(error)))
 
     def _start_clock(self, clip: Clip, request: Request, now: float) -> None:
-        if clip.deadline is None and clip.result is None:
-            time_allowed = self._options.deadline_seconds + request.length / _SLOWEST_BYTES_PER_SECOND
-            clip.deadline = self._time_of(clip, now) + time_allowed
+        if self._clocks.start(clip, request, now):
             self._started[clip] = None
 
     # -- a thread ------------------------------------------------------------------------------------------------------
@@ -411,10 +378,10 @@ class Crew:
             if attempt.is_given_up or not request.is_wanted() or self._closing.is_set():
                 return None
             now = time.monotonic()
-            self._stand_still(now)
+            self._clocks.look(now)
             for share in request.shares:
                 self._start_clock(share.clip, request, now)
-            attempt.reading_since = now - self._still_seconds
+            attempt.reading_since = self._clocks.ticked(now)
             self._tally.num_requests += 1
             self._tally.num_retries += is_again
         try:
@@ -436,23 +403,16 @@ class Crew:
         clips = [share.clip for share in request.shares]
         with self._lock:
             now = time.monotonic()
-            self._stand_still(now)
-            began = [self._time_of(clip, now) for clip in clips]
-            for clip, clip_began in zip(clips, began, strict=True):
-                clip.num_opening += 1
-                clip.opening_until = clip_began + self._options.open_seconds
-                if clip.result is None:
-                    self._started[clip] = None
+            self._clocks.look(now)
+            began = self._clocks.begin_opening(clips, now)
+            self._started |= {clip: None for clip in clips if clip.result is None}
         try:
             self._piece_sizes.check(request)
         finally:
             with self._lock:
                 now = time.monotonic()
-                self._stand_still(now)
-                for clip, clip_began in zip(clips, began, strict=True):
-                    clip.num_opening -= 1
-                    if clip.deadline is not None:
-                        clip.deadline += self._time_of(clip, now) - clip_began
+                self._clocks.look(now)
+                self._clocks.end_opening(clips, began, now)
 
     def _as_ours(self, error: ArchiveError | OSError, request: Request) -> ArchiveError:
         if isinstance(error, ArchiveError):
@@ -476,15 +436,11 @@ class Crew:
             wait = min(_MAX_BACKOFF_SECONDS, _BACKOFF_SECONDS * 2 ** (number - 1)) * random.uniform(0.5, 1.5)
         with self._lock:
             now = time.monotonic()
-            until = self._stand_still(now)
+            until = self._clocks.look(now)
             for share in attempt.request.shares:
                 clip = share.clip
-                if clip.result is not None or clip.deadline is None:
-                    continue
-                still_left = self._options.open_seconds - (self._still_seconds - (clip.still_before or 0.0))
-                still = max(0.0, min(wait, until - now, still_left))  # how much of the wait its clock will stand still
-                if self._time_of(clip, now) + wait - still >= clip.deadline:
-                    self._fail(clip, self._too_late(clip, last=error))
+                if clip.result is None and self._clocks.is_over_after(clip, wait, now, sleeps_until=until):
+                    self._fail(clip, self._clocks.too_late(clip, last=error))
             return wait if attempt.request.is_wanted() and not attempt.is_given_up else 0.0
 
     def _no_more(self, attempt: Attempt, error: ArchiveError) -> None:
@@ -516,9 +472,9 @@ class Crew:
             now = time.monotonic()
             tally = self._tally
             tally.num_bytes += len(data)
-            self._stand_still(now)
+            self._clocks.look(now)
             if attempt.reading_since is not None:
-                self._latencies.add(len(data), max(0.0, now - self._still_seconds - attempt.reading_since))
+                self._latencies.add(len(data), max(0.0, self._clocks.ticked(now) - attempt.reading_since))
             self._running.discard(attempt)  # what is left to do is ours, and does not hang
             if attempt.is_given_up or not request.is_wanted() or self._closing.is_set():
                 tally.num_wasted_bytes += len(data)
@@ -608,11 +564,6 @@ class Crew:
 def _retries_inside(store: Store) -> int:
     """Return how often a store that counts has had to ask again; 0 for one that does not."""
     return getattr(getattr(store, "counters", None), "num_retries", 0)
-
-
-def _waiting_until(store: Store) -> float:
-    """Return until when, by the monotonic clock, a store that counts sleeps because the server said so; else 0.0."""
-    return getattr(getattr(store, "counters", None), "waiting_until", 0.0)
 
 
 _crews: weakref.WeakSet[Crew] = weakref.WeakSet()
