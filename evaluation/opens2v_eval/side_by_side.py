@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from opens2v_eval.bootstrap import Bootstrap
-from opens2v_eval.counting import CAUTIONS
+from opens2v_eval.counting import CAUTIONS, raw_values
 from opens2v_eval.prompts import CATEGORIES, Prompt, Prompts
-from opens2v_eval.scales import SCALES, Mode, Version, weights
+from opens2v_eval.reasons import answers_of, reason_of
+from opens2v_eval.scales import SCALES, MetricName, Mode, Version, weights
 from opens2v_eval.scorefiles import Scores
 from opens2v_eval.totals import PromptRow, by_category, by_prompt, score_table
 from opens2v_eval.videos import SUFFIX
@@ -44,7 +45,8 @@ def board_data(
     Returns:
         `domain`, `version`, `mode`, `cautions`; `metrics`: what there is to show, in order; `models`: figures of each, best
         first; `categories`: in order; `prompts`: each with its references (`path` where the image is on disk, else None) and a
-        video per model, in the order of `models`, with shares of 1 by metric, None where a metric has none.
+        video per model, in the order of `models`, by metric: `shares` of 1 and `values` in the metric's own unit, not clamped,
+        None where there is none; `reasons`, see `reasons.Reason`, where there is no share; and `answers` of the judge.
     """
     weighed = weights(prompts.domain, version)
     tables = {
@@ -61,6 +63,9 @@ def board_data(
     }
     ranked = sorted(models, key=lambda name: (-tables[name].total, name))
     rows: dict[str, dict[str, PromptRow]] = {}
+    raw = {
+        name: {metric: raw_values(model.scores, metric, mode) for metric in weighed} for name, model in models.items()
+    }
     figures: list[dict[str, Any]] = []
     for name in ranked:
         chosen: dict[str, Any] = {"domain": prompts.domain, "version": version, "mode": mode, "prompts": prompts}
@@ -76,6 +81,7 @@ def board_data(
                 "coverage": {
                     line.metric: [line.coverage.num_counted, line.coverage.num_expected] for line in table.lines
                 },
+                "notes": [str(note) for note in table.notes],
                 "categories": {row.category: dict(row.shares) for row in by_category(models[name].scores, **chosen)},
             }
         )
@@ -100,12 +106,24 @@ def board_data(
                         "model": name,
                         "path": _video(models[name].videos, prompt.key),
                         "shares": dict(rows[name][prompt.key].shares),
+                        **_found(models[name].scores, prompt, raw[name], mode),
                     }
                     for name in ranked
                 ],
             }
             for prompt in prompts
         ],
+    }
+
+
+def _found(
+    scores: Scores, prompt: Prompt, raw: Mapping[MetricName, Mapping[str, float] | None], mode: Mode
+) -> dict[str, Any]:
+    reasons = {metric: reason_of(scores, metric, prompt, values, mode=mode) for metric, values in raw.items()}
+    return {
+        "values": {metric: None if values is None else values.get(prompt.key) for metric, values in raw.items()},
+        "reasons": {metric: reason for metric, reason in reasons.items() if reason is not None},
+        "answers": answers_of(scores, prompt.key),
     }
 
 
