@@ -14,6 +14,7 @@ import re
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
@@ -68,16 +69,16 @@ def _pictures(media: MediaReader) -> dict[str, _Make]:
     """Return, by address, what makes each kind of picture of the address's numbers and parameters."""
 
     def cutout(n: list[int], q: Mapping[str, str]) -> bytes:
-        return media.cutout(n[0], n[1], _width(q), along="box" if q.get("along") == "box" else "mask")
+        return media.cutout(n[0], n[1], width_of(q), along="box" if q.get("along") == "box" else "mask")
 
     return {
-        "clip/{clip_id}/poster.webp": lambda n, q: media.poster(n[0], _width(q) or 320),
+        "clip/{clip_id}/poster.webp": lambda n, q: media.poster(n[0], width_of(q) or 320),
         "clip/{clip_id}/frame.webp": lambda n, _: media.frame(n[0]),
         "clip/{clip_id}/still/{frame_idx}.webp": lambda n, _: media.still(n[0], n[1]),
         "subject/{clip_id}/{object_id}/cutout.webp": cutout,
-        "view/{clip_id}/{nth}/image.webp": lambda n, q: media.view(n[0], n[1], _width(q)),
-        "view/{clip_id}/{nth}/source.webp": lambda n, q: media.view_source(n[0], n[1], _width(q)),
-        "background/{clip_id}/{nth}.webp": lambda n, q: media.background(n[0], n[1], _width(q)),
+        "view/{clip_id}/{nth}/image.webp": lambda n, q: media.view(n[0], n[1], width_of(q)),
+        "view/{clip_id}/{nth}/source.webp": lambda n, q: media.view_source(n[0], n[1], width_of(q)),
+        "background/{clip_id}/{nth}.webp": lambda n, q: media.background(n[0], n[1], width_of(q)),
     }
 
 
@@ -116,7 +117,7 @@ class _Answers:
                 numbers = _numbers(request)
                 asked = sorted((name, value) for name, value in request.query_params.items() if name != "v")
                 etag = f'"{self.explorer.media.etag(request.url.path, asked)}"'
-                if _has(request, etag):
+                if has_etag(request, etag):
                     return Response(status_code=304, headers=self._headers(request, etag))
                 data = await self._in_thread(lambda: make(numbers, request.query_params))
             except StateError as error:
@@ -134,33 +135,23 @@ class _Answers:
             size_bytes = await self._in_thread(lambda: media.video_size(clip_id))
             etag = f'"{media.etag("video", clip_id)}"'
             headers = self._headers(request, etag) | {"accept-ranges": "bytes", "content-type": "video/mp4"}
-            if _has(request, etag) and request.method == "GET":
+            if has_etag(request, etag) and request.method == "GET":
                 return Response(status_code=304, headers=headers)
             if request.method == "HEAD":
                 facts = await self._in_thread(lambda: media.facts(clip_id))
                 headers |= {"x-state": "truncated"} if facts.is_truncated else {}
                 return Response(headers=headers | {"content-length": str(size_bytes)})
-            start, stop = 0, size_bytes
-            is_part = False
-            if request.headers.get("if-range", etag) == etag:
-                try:
-                    asked = wanted_range(request.headers.get("range"), size_bytes)
-                except Unsatisfiable:
-                    beyond = state(
-                        "bad-range", f"The video has {size_bytes} bytes; {request.headers['range']} was asked for."
-                    )
-                    return refusal(beyond, {"content-range": f"bytes */{size_bytes}"})
-                if asked is not None:
-                    is_part, (start, stop) = True, asked
-            chunks = media.video_chunks(clip_id, start, stop)
+            part = part_of(request, size_bytes, etag)
+            if isinstance(part, Response):
+                return part
+            chunks = media.video_chunks(clip_id, part.start, part.stop)
             # Before the answer begins: afterwards nobody can be told that there are no bytes.
             first = await self._in_thread(lambda: next(chunks, b""))
         except StateError as error:
             return refusal(error.state)
-        headers |= {"content-length": str(stop - start)}
-        if is_part:
-            headers |= {"content-range": f"bytes {start}-{stop - 1}/{size_bytes}"}
-        return StreamingResponse(self._streamed(first, chunks), status_code=206 if is_part else 200, headers=headers)
+        return StreamingResponse(
+            self._streamed(first, chunks), status_code=part.status, headers=headers | part.headers(size_bytes)
+        )
 
     async def _streamed(self, first: bytes, chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
         data = first
@@ -203,6 +194,40 @@ def refusal(why: State, headers: Mapping[str, str] | None = None) -> Response:
     return JSONResponse(why.as_json(), status_code=why.status, headers=marks | dict(headers or {}))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """Half-open range of a file that is answered with; `is_whole` where no range was asked for."""
+
+    start: int
+    stop: int
+    is_whole: bool
+
+    @property
+    def status(self) -> int:
+        """HTTP status of the answer."""
+        return 200 if self.is_whole else 206
+
+    def headers(self, size_bytes: int) -> dict[str, str]:
+        """Return what the answer says of its bytes."""
+        headers = {"content-length": str(self.stop - self.start)}
+        if not self.is_whole:
+            headers["content-range"] = f"bytes {self.start}-{self.stop - 1}/{size_bytes}"
+        return headers
+
+
+def part_of(request: Request, size_bytes: int, etag: str) -> Part | Response:
+    """Return which bytes of a video are asked for, or the answer that there are none there."""
+    asked = None
+    if request.headers.get("if-range", etag) == etag:
+        try:
+            asked = wanted_range(request.headers.get("range"), size_bytes)
+        except Unsatisfiable:
+            beyond = state("bad-range", f"The video has {size_bytes} bytes; {request.headers['range']} was asked for.")
+            return refusal(beyond, {"content-range": f"bytes */{size_bytes}"})
+    start, stop = asked or (0, size_bytes)
+    return Part(start=start, stop=stop, is_whole=asked is None)
+
+
 def _nothing() -> Response:
     return JSONResponse({"state": "nothing-here", "title": "Nothing here", "detail": "", "advice": ""}, status_code=404)
 
@@ -210,12 +235,13 @@ def _nothing() -> Response:
 def _static(request: Request, data: bytes, kind: str) -> Response:
     etag = f'"{hashlib.sha256(data).hexdigest()[:32]}"'
     headers = {"etag": etag, "cache-control": ASK_AGAIN}
-    if _has(request, etag):
+    if has_etag(request, etag):
         return Response(status_code=304, headers=headers)
     return Response(data, media_type=kind, headers=headers)
 
 
-def _has(request: Request, etag: str) -> bool:
+def has_etag(request: Request, etag: str) -> bool:
+    """Say whether the browser has this already."""
     known = request.headers.get("if-none-match", "")
     return etag in (tag.strip().removeprefix("W/") for tag in known.split(","))
 
@@ -228,7 +254,12 @@ def _numbers(request: Request) -> list[int]:
     return [int(text) for text in texts]
 
 
-def _width(parameters: Mapping[str, str]) -> int | None:
+def width_of(parameters: Mapping[str, str]) -> int | None:
+    """Return the width that a picture is asked for in, one of `WIDTHS`; None: its own.
+
+    Raises:
+        StateError: bad-id.
+    """
     text = parameters.get("w")
     if text is None:
         return None
