@@ -67,6 +67,7 @@ def test_the_loaders_promise_these_names() -> None:
         "decode",
         "decode_clips",
         "decode_counts",
+        "decode_masks",
         "decode_rle",
         "draw_outlines",
         "encode_rle",

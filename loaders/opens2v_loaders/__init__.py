@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from opens2v_loaders.frames import Frames, read_frames
     from opens2v_loaders.ledger import Ledger, Skip
     from opens2v_loaders.loader import ClipLoader
+    from opens2v_loaders.mask_tensors import decode_masks
     from opens2v_loaders.masks import (
         decode_counts,
         decode_rle,
@@ -61,6 +62,7 @@ _MODULES = {
     "cutouts": ("CutOut", "annotated_frame", "cut_out"),
     "frames": ("Frames", "read_frames"),
     "masks": ("decode_counts", "decode_rle", "encode_rle", "mask_bbox", "mask_iou", "region_clusters", "rle_area"),
+    "mask_tensors": ("decode_masks",),
     "outlines": ("draw_outlines",),
     "saving": ("SavedRow", "save_row"),
     "scenes": ("background_plate",),
@@ -110,6 +112,7 @@ __all__ = [
     "decode",
     "decode_clips",
     "decode_counts",
+    "decode_masks",
     "decode_rle",
     "draw_outlines",
     "encode_rle",

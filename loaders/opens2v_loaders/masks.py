@@ -81,7 +81,7 @@ def decode_rle(mask: MaskRLE) -> np.ndarray:
     Raises:
         DecodeError: not COCO compressed run lengths, or not of this size.
     """
-    runs = _runs(mask)
+    runs = run_lengths(mask)
     pixels = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
     return np.ascontiguousarray(pixels.reshape(mask.width, mask.height).T)
 
@@ -100,7 +100,7 @@ def encode_rle(mask: np.ndarray) -> bytes:
 
 def mask_bbox(mask: MaskRLE) -> tuple[int, int, int, int] | None:
     """Return the smallest half-open `(x1, y1, x2, y2)` around the mask, pixels; None when it is empty."""
-    starts, ends = _ones(_runs(mask))
+    starts, ends = _ones(run_lengths(mask))
     if not starts.size:
         return None
     height = mask.height
@@ -114,7 +114,7 @@ def mask_iou(a: MaskRLE, b: MaskRLE) -> float:
     """Return intersection over union of two masks of one size; 0.0 when both are empty."""
     if (a.height, a.width) != (b.height, b.width):
         raise ValueError(f"masks of {a.height}x{a.width} and {b.height}x{b.width} (height x width) cannot be compared")
-    runs_a, runs_b = _runs(a), _runs(b)
+    runs_a, runs_b = run_lengths(a), run_lengths(b)
     both = _intersection(runs_a, runs_b)
     union = int(runs_a[1::2].sum()) + int(runs_b[1::2].sum()) - both
     return both / union if union else 0.0
@@ -156,7 +156,12 @@ def region_clusters(masks: Sequence[MaskRLE | None], iou: float = 0.8) -> list[l
     return list(clusters.values())
 
 
-def _runs(mask: MaskRLE) -> np.ndarray:
+def run_lengths(mask: MaskRLE) -> np.ndarray:
+    """Return the run lengths of a mask, zeros and ones in turn: `(R,) int64`, as many in all as it has pixels.
+
+    Raises:
+        DecodeError: not COCO compressed run lengths, or not of this size.
+    """
     runs = decode_counts(mask.counts)
     expected, found = mask.height * mask.width, int(runs.sum())
     if found != expected:
@@ -167,7 +172,7 @@ def _runs(mask: MaskRLE) -> np.ndarray:
 
 def _runs_or_none(mask: MaskRLE | None) -> np.ndarray | None:
     try:
-        return None if mask is None else _runs(mask)
+        return None if mask is None else run_lengths(mask)
     except DecodeError:
         return None
 
