@@ -22,7 +22,7 @@ class PaddedPictures:
     """Pictures with as many places for each clip.
 
     Attributes:
-        images: `(B, M, 3, H, W) uint8 in [0, 255], RGB`; 0 where there is none.
+        images: `(B, M, C, H, W) uint8 in [0, 255]`, see `Pictures`; 0 where there is none.
         boxes_xyxy: `(B, M, 4) int32`, see `Pictures`; 0 where there is none.
         is_present: `(B, M) bool`.
     """
@@ -37,7 +37,8 @@ class Pictures:
     """Pictures of a batch, any number for each clip: clip b has those of `[offsets[b], offsets[b + 1])`.
 
     Attributes:
-        images: `(S, 3, H, W) uint8 in [0, 255], RGB`.
+        images: `(S, 3, H, W) uint8 in [0, 255], RGB`; subjects, partners and views `(S, 4, H, W)`, RGBA, with
+            `SubjectSpec(background="transparent")`.
         boxes_xyxy: `(S, 4) int32`, half-open pixels of the cropped annotated frame; zeros for views and scenes.
         offsets: `(B + 1,) int64`, on the CPU.
         names: S class names.
@@ -155,23 +156,23 @@ def collate(
     epoch: int,
     step: int,
     bucket: str,
-    picture_size: tuple[int, int],
+    picture_shape: tuple[int, int, int],
 ) -> Batch:
     """Put samples into a batch.
 
     Args:
         videos: `(len(samples), T, 3, H, W) uint8`, their frames.
-        picture_size: (height, width) of pictures, for where there are none.
+        picture_shape: `(C, H, W)` of pictures of subjects, for where there are none.
     """
     clips = [sample.item.triple.clip for sample in samples]
     num_frames = videos.shape[1]
     frame_indices = np.array([sample.frame_indices for sample in samples], np.int64).reshape(len(samples), num_frames)
     times = [sample.pts_seconds for sample in samples]
 
-    def pictures(name: str, size: tuple[int, int] = picture_size) -> Pictures:
-        return _ragged([getattr(sample, name) for sample in samples], size, videos.device)
+    def pictures(name: str, shape: tuple[int, ...] = picture_shape) -> Pictures:
+        return _ragged([getattr(sample, name) for sample in samples], shape, videos.device)
 
-    frame_size = (int(videos.shape[-2]), int(videos.shape[-1]))
+    frame_shape = tuple(videos.shape[-3:])
 
     return Batch(
         epoch=epoch,
@@ -190,8 +191,8 @@ def collate(
         subjects=pictures("subjects"),
         partners=pictures("partners"),
         views=pictures("views"),
-        foregrounds=pictures("foregrounds", frame_size),
-        backgrounds=pictures("backgrounds", frame_size),
+        foregrounds=pictures("foregrounds", frame_shape),
+        backgrounds=pictures("backgrounds", frame_shape),
     )
 
 
@@ -199,9 +200,9 @@ def _floats(values: Sequence[float | None]) -> torch.Tensor:
     return torch.tensor([float("nan") if value is None else value for value in values], dtype=torch.float32)
 
 
-def _ragged(groups: Sequence[Sequence[Picture]], size: tuple[int, int], device: torch.device) -> Pictures:
+def _ragged(groups: Sequence[Sequence[Picture]], shape: tuple[int, ...], device: torch.device) -> Pictures:
     flat = [picture for group in groups for picture in group]
-    images = np.stack([picture.rgb for picture in flat]) if flat else np.empty((0, 3, *size), np.uint8)
+    images = np.stack([picture.pixels for picture in flat]) if flat else np.empty((0, *shape), np.uint8)
     boxes = np.array([picture.box_xyxy for picture in flat], np.int32).reshape(len(flat), 4)
     return Pictures(
         images=torch.from_numpy(images).to(device),

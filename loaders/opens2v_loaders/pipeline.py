@@ -406,5 +406,5 @@ class Pipeline:
             epoch=self._epoch.number,
             step=batch.part.step,
             bucket=batch.part.bucket,
-            picture_size=(0, 0) if spec is None else spec.size,
+            picture_shape=(3, 0, 0) if spec is None else spec.picture_shape,
         )

@@ -177,7 +177,8 @@ class Recipe:
         subjects: list[Picture] = []
         if self.subjects is not None and annotated is not None:
             height, width = annotated.shape[:2]
-            for subject in choose(item.triple.subjects, self.subjects, height=height, width=width):
+            subjects_rng = rng_of(self.seed, epoch, item.row, "subjects")
+            for subject in choose(item.triple.subjects, self.subjects, height=height, width=width, rng=subjects_rng):
                 picture = subject_picture(annotated, subject, self.subjects)
                 if picture is not None:
                     subjects.append(picture)
@@ -237,11 +238,11 @@ class Recipe:
             assert self.subjects is not None
             try:
                 with Image.open(io.BytesIO(read_file(view.path))) as image:
-                    rgb = letterbox(image, self.subjects)
+                    pixels = letterbox(image, self.subjects)
             except (UnidentifiedImageError, OSError) as error:
                 raise DecodeError(f"view {view.path} is no picture that Pillow reads: {error}") from error
             object_id = -1 if view.object_id is None else view.object_id
-            yield Picture(rgb=rgb, box_xyxy=(0, 0, 0, 0), name=view.class_name, object_id=object_id)
+            yield Picture(pixels=pixels, box_xyxy=(0, 0, 0, 0), name=view.class_name, object_id=object_id)
 
     def _foregrounds(self, annotated: np.ndarray | None, fit: Fit) -> Iterator[Picture]:
         if self.subjects is not None and self.subjects.scene and annotated is not None:
@@ -257,7 +258,7 @@ class Recipe:
 
 
 def _scene(name: str, rgb: np.ndarray) -> Picture:
-    return Picture(rgb=rgb, box_xyxy=(0, 0, 0, 0), name=name, object_id=-1)
+    return Picture(pixels=rgb, box_xyxy=(0, 0, 0, 0), name=name, object_id=-1)
 
 
 def videos_of(item: Item, read: Callable[[VideoRef | None], bytes]) -> list[bytes]:

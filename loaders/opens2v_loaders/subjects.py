@@ -13,6 +13,7 @@ import numpy as np
 from opens2v_data.errors import MissingExtraError
 from opens2v_loaders.cutouts import cut_out, subject_box, subject_regions, why_no_mask
 from opens2v_loaders.masks import rle_area
+from opens2v_loaders.sampling import draw_int
 
 try:
     from PIL import Image
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 
     from opens2v_data.triples import Subject
 
-Policy = Literal["good", "all"]
+Policy = Literal["good", "all", "largest", "best", "random"]
+Background = Literal["white", "black", "transparent"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,11 +34,16 @@ class SubjectSpec:
     """Which subjects of a clip a sample shows, and how.
 
     Attributes:
-        policy: "good": those of `min_aes` or `min_gme`, the best of each region, the largest first; where none is good, the
-            largest. "all": every one that can be cut out, in order of object ids.
+        policy: which, of those that can be cut out. All but "all" take one of each region, that of the highest GME score.
+            "good": those of `min_aes` or `min_gme`, the largest first; where none is good, the largest of all.
+            "all": every one, several of a region too, in order of object ids: what upstream's loader gives.
+            "largest": whatever their scores, the largest first.
+            "best": the highest GME score first.
+            "random": in an order drawn for the row and the epoch.
         max_subjects: at most so many.
         size: (height, width) of a picture, pixels. The cut-out keeps its shape and stands in the middle.
-        background: around it. Upstream uses white and black, in different places.
+        background: around it. Upstream uses white and black, in different places. With "transparent" pictures have a
+            fourth channel, alpha: 0 around the subject, 255 on it; views are opaque.
         min_aes: LAION aesthetic score of the cut-out, about 0-10.
         min_gme: GME similarity of class name and cut-out.
         region_iou: subjects whose masks overlap so much are one region under several names.
@@ -46,7 +53,7 @@ class SubjectSpec:
     policy: Policy = "good"
     max_subjects: int = 3
     size: tuple[int, int] = (224, 224)
-    background: Literal["white", "black"] = "white"
+    background: Background = "white"
     min_aes: float = 4.5
     min_gme: float = 0.6
     region_iou: float = 0.8
@@ -64,8 +71,13 @@ class SubjectSpec:
             raise ValueError(
                 f"max_subjects and both sides of size must be 1 or more, not {self.max_subjects} and {self.size}"
             )
-        if self.background not in ("white", "black"):
-            raise ValueError(f"background must be white or black, not {self.background!r}")
+        if self.background not in get_args(Background):
+            raise ValueError(f"background must be white, black or transparent, not {self.background!r}")
+
+    @property
+    def picture_shape(self) -> tuple[int, int, int]:
+        """`(C, H, W)` of a subject's picture."""
+        return (4 if self.background == "transparent" else 3, *self.size)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -73,23 +85,34 @@ class Picture:
     """One picture of a sample: a subject's cut-out, a partner's, a view, or a scene.
 
     Attributes:
-        rgb: `(3, H, W) uint8 RGB`.
+        pixels: `(3, H, W) uint8 RGB`, or `(4, H, W) uint8 RGBA`, see `SubjectSpec.background`.
         box_xyxy: half-open pixels of the cropped annotated frame that it shows; zeros for a view or a scene.
         name: the subject's class name; "foreground" or "background" for a scene.
         object_id: of the clip it is cut out of; -1 for a scene or a view of no subject.
     """
 
-    rgb: np.ndarray
+    pixels: np.ndarray
     box_xyxy: tuple[int, int, int, int]
     name: str
     object_id: int
 
 
-def choose(subjects: Sequence[Subject], spec: SubjectSpec, *, height: int, width: int) -> list[Subject]:
+def choose(
+    subjects: Sequence[Subject],
+    spec: SubjectSpec,
+    *,
+    height: int,
+    width: int,
+    rng: np.random.Generator | None = None,
+) -> list[Subject]:
     """Return the subjects of a clip that a policy takes.
 
     Args:
         height, width: of the cropped annotated frame, pixels.
+        rng: draws the order of policy "random".
+
+    Raises:
+        ValueError: no random generator where one is needed.
     """
     usable = [subject for subject in subjects if subject_box(subject, height=height, width=width) is not None]
     if spec.policy == "all" or not usable:
@@ -98,11 +121,21 @@ def choose(subjects: Sequence[Subject], spec: SubjectSpec, *, height: int, width
     def area(subject: Subject) -> float:
         return _area(subject, height=height, width=width)
 
-    good = [s for s in usable if (s.aes_score or 0.0) >= spec.min_aes or (s.gme_score or 0.0) >= spec.min_gme]
-    if not good:
-        return [max(usable, key=area)]
-    best = [region[0] for region in subject_regions(good, iou=spec.region_iou)]
-    return sorted(best, key=area, reverse=True)[: spec.max_subjects]
+    if spec.policy == "good":
+        good = [s for s in usable if (s.aes_score or 0.0) >= spec.min_aes or (s.gme_score or 0.0) >= spec.min_gme]
+        if not good:
+            return [max(usable, key=area)]
+        usable = good
+    found = [region[0] for region in subject_regions(usable, iou=spec.region_iou)]
+    if spec.policy == "random":
+        if rng is None:
+            raise ValueError('policy="random" needs rng, e.g. rng_of(seed, epoch, row, "subjects")')
+        for last in range(len(found) - 1, 0, -1):
+            other = draw_int(rng, 0, last)
+            found[last], found[other] = found[other], found[last]
+    else:
+        found.sort(key=_gme if spec.policy == "best" else area, reverse=True)
+    return found[: spec.max_subjects]
 
 
 def subject_picture(frame_rgb: np.ndarray, subject: Subject, spec: SubjectSpec) -> Picture | None:
@@ -115,7 +148,7 @@ def subject_picture(frame_rgb: np.ndarray, subject: Subject, spec: SubjectSpec) 
     if found is None:
         return None
     return Picture(
-        rgb=letterbox(found.image, spec),
+        pixels=letterbox(found.image, spec),
         box_xyxy=found.box_xyxy,
         name=subject.class_name,
         object_id=subject.object_id,
@@ -123,14 +156,20 @@ def subject_picture(frame_rgb: np.ndarray, subject: Subject, spec: SubjectSpec) 
 
 
 def letterbox(image: Image.Image, spec: SubjectSpec) -> np.ndarray:
-    """Return a picture fitted into `spec.size` with its shape kept, in the middle: `(3, H, W) uint8 RGB`."""
+    """Return a picture fitted into `spec.size` with its shape kept, in the middle: `uint8`, of `spec.picture_shape`."""
     height, width = spec.size
     scale = min(height / image.height, width / image.width)
     fitted = (max(1, min(width, round(image.width * scale))), max(1, min(height, round(image.height * scale))))
-    canvas = Image.new("RGB", (width, height), spec.background)
-    resized = image.convert("RGB").resize(fitted, Image.Resampling.BILINEAR)
+    is_transparent = spec.background == "transparent"
+    mode, ground = ("RGBA", (0, 0, 0, 0)) if is_transparent else ("RGB", spec.background)
+    canvas = Image.new(mode, (width, height), ground)
+    resized = image.convert(mode).resize(fitted, Image.Resampling.BILINEAR)
     canvas.paste(resized, ((width - fitted[0]) // 2, (height - fitted[1]) // 2))
     return np.ascontiguousarray(np.asarray(canvas).transpose(2, 0, 1))
+
+
+def _gme(subject: Subject) -> float:
+    return -1.0 if subject.gme_score is None else subject.gme_score
 
 
 def _area(subject: Subject, *, height: int, width: int) -> float:

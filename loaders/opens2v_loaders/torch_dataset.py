@@ -43,7 +43,7 @@ class ClipDataset(Dataset[dict[str, Any]]):
 
         Returns:
             `video` `(T, 3, H, W) uint8`, `caption`, `key`, `part`, `source`, `row`, `frame_indices` `(T,) int64`, and pictures,
-            `(N, 3, H, W) uint8`, N as many as there are: `subjects`, `partners`, `views`, `foregrounds`, `backgrounds`.
+            `(N, C, H, W) uint8`, N as many as there are: `subjects`, `partners`, `views`, `foregrounds`, `backgrounds`.
 
         Raises:
             IndexError: no such element.
@@ -58,8 +58,8 @@ class ClipDataset(Dataset[dict[str, Any]]):
         video = torch.empty(self._recipe.shape, dtype=torch.uint8, device=self._recipe.device)
         videos = videos_of(item, self._rows.read_bytes)
         sample = self._recipe.make(item, videos, epoch=self.epoch, out=video, read_file=self._rows.read_file)
-        size = self._recipe.subjects.size if self._recipe.subjects else (0, 0)
-        frame_size = (int(video.shape[-2]), int(video.shape[-1]))
+        shape = self._recipe.subjects.picture_shape if self._recipe.subjects else (3, 0, 0)
+        frame_shape = tuple(video.shape[-3:])
         clip = item.triple.clip
         return {
             "video": video,
@@ -69,15 +69,15 @@ class ClipDataset(Dataset[dict[str, Any]]):
             "source": source,
             "row": row,
             "frame_indices": torch.from_numpy(sample.frame_indices),
-            "subjects": _stacked(sample.subjects, size),
-            "partners": _stacked(sample.partners, size),
-            "views": _stacked(sample.views, size),
-            "foregrounds": _stacked(sample.foregrounds, frame_size),
-            "backgrounds": _stacked(sample.backgrounds, frame_size),
+            "subjects": _stacked(sample.subjects, shape),
+            "partners": _stacked(sample.partners, shape),
+            "views": _stacked(sample.views, shape),
+            "foregrounds": _stacked(sample.foregrounds, frame_shape),
+            "backgrounds": _stacked(sample.backgrounds, frame_shape),
         }
 
 
-def _stacked(pictures: Sequence[Picture], size: tuple[int, int]) -> torch.Tensor:
+def _stacked(pictures: Sequence[Picture], shape: tuple[int, ...]) -> torch.Tensor:
     if not pictures:
-        return torch.empty((0, 3, *size), dtype=torch.uint8)
-    return torch.stack([torch.from_numpy(picture.rgb) for picture in pictures])
+        return torch.empty((0, *shape), dtype=torch.uint8)
+    return torch.stack([torch.from_numpy(picture.pixels) for picture in pictures])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import permutations
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +14,7 @@ from loaders.clips import HEIGHT, WIDTH
 from loaders.rowsource import FakeCatalog
 from opens2v_data.triples import Subject, Triple
 from opens2v_loaders.batch import Pictures
+from opens2v_loaders.sampling import rng_of
 from opens2v_loaders.subjects import SubjectSpec, choose, letterbox, subject_picture
 
 
@@ -93,17 +97,54 @@ def test_a_cut_out_has_the_background_where_the_mask_is_not() -> None:
     picture = subject_picture(frame, triple.subjects[0], SubjectSpec(size=(20, 28)))
     assert picture is not None
     assert (picture.name, picture.object_id) == ("thing 0", 1)
-    assert (picture.rgb == 100).all()  # the mask is a box of 28 x 20, so it fills the picture
+    assert (picture.pixels == 100).all()  # the mask is a box of 28 x 20, so it fills the picture
     outside = subject(1, (90, 90, 95, 95))
     assert subject_picture(frame, outside, SubjectSpec()) is None
+
+
+def test_a_transparent_background_is_a_fourth_channel_of_the_same_picture() -> None:
+    triple = Triple.from_row(FakeCatalog(num_rows=1).rows_of([0])[0])
+    frame = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3)).astype(np.uint8)
+    opaque = subject_picture(frame, triple.subjects[0], SubjectSpec(size=(20, 60)))
+    clear = subject_picture(frame, triple.subjects[0], SubjectSpec(size=(20, 60), background="transparent"))
+    assert opaque is not None and clear is not None
+    assert clear.pixels.shape == SubjectSpec(size=(20, 60), background="transparent").picture_shape == (4, 20, 60)
+    # The mask is a box of 28 x 20, so it stands in the middle of the picture as it is.
+    assert np.array_equal(np.flatnonzero((clear.pixels[3] == 255).all(axis=0)), np.arange(16, 44))
+    assert (clear.pixels[3] == 0).sum() == 32 * 20
+    assert np.array_equal(clear.pixels[:3, :, 16:44], opaque.pixels[..., 16:44])
+
+
+def test_policies_order_one_subject_of_each_region_by_their_names() -> None:
+    boxes = [(0, 0, 5, 5), (0, 0, 30, 30), (0, 0, 9, 9), (0, 0, 20, 20)]
+    scores = [0.3, 0.1, 0.9, 0.5]
+    subjects = [subject(n, box, gme=gme) for n, (box, gme) in enumerate(zip(boxes, scores, strict=True), 1)]
+
+    def chosen(policy: Any, **options: Any) -> list[int]:
+        found = choose(subjects, SubjectSpec(policy=policy, max_subjects=3), height=40, width=40, **options)
+        return [one.object_id for one in found]
+
+    assert chosen("largest") == [2, 4, 3]
+    assert chosen("best") == [3, 4, 1]
+    assert chosen("all") == [1, 2, 3]
+    drawn = {tuple(chosen("random", rng=rng_of(0, 0, row, "subjects"))) for row in range(200)}
+    assert drawn == set(permutations([1, 2, 3, 4], 3))
+    assert chosen("random", rng=rng_of(7, 1, 2, "subjects")) == chosen("random", rng=rng_of(7, 1, 2, "subjects"))
+    with pytest.raises(ValueError, match='policy="random" needs rng'):
+        chosen("random")
+    named_thrice = Triple.from_row(FakeCatalog(num_rows=1, num_subjects=3).rows_of([0])[0]).subjects
+    for policy in ("largest", "best", "random"):
+        spec = SubjectSpec(policy=policy)
+        found = choose(named_thrice, spec, height=HEIGHT, width=WIDTH, rng=rng_of(0, 0, 0, "subjects"))
+        assert len(found) == 1
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"policy": "best"}, "policy must be one of good, all"),
+        ({"policy": "finest"}, "policy must be one of good, all, largest, best, random, not 'finest'"),
         ({"max_subjects": 0}, "must be 1 or more, not 0"),
-        ({"background": "transparent"}, "background must be white or black"),
+        ({"background": "grey"}, "background must be white, black or transparent, not 'grey'"),
     ],
 )
 def test_options_of_subjects_are_checked(options: dict[str, object], message: str) -> None:

@@ -335,10 +335,12 @@ def test_a_range_that_reaches_past_the_end_of_the_file_is_cut_to_it() -> None:
 
 
 def test_the_map_style_dataset_gives_what_the_loader_gives() -> None:
-    loader = loader_of(FakeCatalog(num_rows=8), subjects=SubjectSpec(size=(32, 32)))
+    subjects = SubjectSpec(size=(32, 32), background="transparent", policy="random")
+    loader = loader_of(FakeCatalog(num_rows=8, num_subjects=3), subjects=subjects)
     dataset = loader.as_torch_dataset()
     assert len(dataset) == 8
     for batch in loader:
+        assert (batch.subjects.images.shape, batch.views.images.shape) == ((4, 4, 32, 32), (0, 4, 32, 32))
         for place, row in enumerate(batch.rows.tolist()):
             sample = dataset[row]
             assert torch.equal(sample["video"], batch.videos[place])
