@@ -88,11 +88,10 @@ def rgb_from_yuv(
     if down == 1 and across == 1:
         return _summed(y, u, v, coefficients, bits)
     if bits == 8:
-        u, v = (_repeated(plane, down, across) for plane in (u, v))
-        return _cut_then_summed(y, u, v, coefficients)
+        return _cut_then_summed(y, u, v, coefficients, (down, across))
     y = _rounded_off(y, bits - 8)  # may be 256, and is looked up there; chroma is not
     u, v = (_eight_bits(plane, bits, is_left=chroma_is_left, is_mixed=down == 2) for plane in (u, v))
-    return _looked_up(y, _repeated(u, 1, across), _repeated(v, 1, across), coefficients)
+    return _looked_up(y, _repeated(u, across), _repeated(v, across), coefficients)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,23 +126,34 @@ def _stacked(*channels: torch.Tensor) -> torch.Tensor:
     return torch.stack([channel.clamp_(0, 255).to(torch.uint8) for channel in channels], dim=-3)
 
 
-def _repeated(plane: torch.Tensor, down: int, across: int) -> torch.Tensor:
+def _repeated(plane: torch.Tensor, across: int) -> torch.Tensor:
     *batch, height, width = plane.shape
-    grown = plane[..., :, None, :, None].expand(*batch, height, down, width, across)
-    return grown.reshape(*batch, height * down, width * across)
+    return plane[..., None].expand(*batch, height, width, across).reshape(*batch, height, width * across)
 
 
-def _cut_then_summed(y: torch.Tensor, u: torch.Tensor, v: torch.Tensor, of: _Coefficients) -> torch.Tensor:
-    """As the SIMD code does (libswscale/x86/yuv_2_rgb.asm): 13 bits of each coefficient, products shifted down."""
+def _cut_then_summed(
+    y: torch.Tensor, u: torch.Tensor, v: torch.Tensor, of: _Coefficients, shared: tuple[int, int]
+) -> torch.Tensor:
+    """As the SIMD code does (libswscale/x86/yuv_2_rgb.asm): 13 bits of each coefficient, products shifted down.
+
+    Chroma is multiplied at its own size, and sums are 16 bits wide: 16 pictures of 720p take 0.32 GB, not 0.62.
+    """
+    down, across = shared
+    *batch, height, width = y.shape
 
     def product(plane: torch.Tensor, coefficient: int) -> torch.Tensor:
-        return plane * ((coefficient + 4) >> 3) >> 13
+        return (plane * ((coefficient + 4) >> 3)).bitwise_right_shift_(13).to(torch.int16)
 
     luma, u, v = product(y - of.luma_offset, of.luma), u - 128, v - 128
+    blocks = luma.view(*batch, height // down, down, width // across, across)
+
+    def channel(chroma: torch.Tensor) -> torch.Tensor:
+        return (blocks + chroma[..., :, None, :, None]).view(luma.shape)
+
     return _stacked(
-        luma + product(v, of.red_of_v),
-        luma + product(u, of.green_of_u) + product(v, of.green_of_v),
-        luma + product(u, of.blue_of_u),
+        channel(product(v, of.red_of_v)),
+        channel(product(u, of.green_of_u) + product(v, of.green_of_v)),
+        channel(product(u, of.blue_of_u)),
     )
 
 

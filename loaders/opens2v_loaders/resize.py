@@ -35,6 +35,9 @@ def resize_by_products(pictures: torch.Tensor, size: tuple[int, int], *, dtype: 
     height, width = pictures.shape[-2:]
     rows = _weights(height, size[0], pictures.device, dtype)
     columns = _weights(width, size[1], pictures.device, dtype)
+    if pictures.is_cuda:  # another thread's stream may have made them, and the cache may drop them before they are used
+        for weights in (rows, columns):
+            weights.record_stream(torch.cuda.current_stream(pictures.device))
     narrow = torch.matmul(pictures.to(dtype), columns.T)
     return torch.matmul(rows, narrow).round_().clamp_(0, 255).to(torch.uint8)
 
