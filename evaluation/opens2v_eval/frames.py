@@ -5,7 +5,8 @@
     whole       every frame                                 MotionAmplitude, MotionSmoothness
 
 Upstream counts frames with decord, here the packet table does: the same where decord is right. With a GPU the frames are
-decoded to its memory and stay there; `Video.backend` says by whom. That half was not run on a GPU yet.
+decoded to its memory, and stay there for every model that takes them there (`stays_on_device`); `Video.backend` says by whom.
+That half was not run on a GPU yet. What OpenCV computes, or writes as JPEG, is decoded on the CPU (`Video.on_cpu`).
 """
 
 from __future__ import annotations
@@ -65,6 +66,21 @@ def rgb_arrays(frames: torch.Tensor) -> list[np.ndarray]:
         `(H, W, 3) uint8 RGB`, contiguous, one for each frame.
     """
     return [np.ascontiguousarray(frame) for frame in frames.permute(0, 2, 3, 1).cpu().numpy()]
+
+
+def is_on_gpu(frames: torch.Tensor) -> bool:
+    """Say whether frames are in a GPU's memory."""
+    return frames.device.type != "cpu"
+
+
+def stays_on_device(frames: torch.Tensor, *models: object) -> bool:
+    """Say whether frames are in a GPU's memory and each of these models takes them there.
+
+    Args:
+        frames: of a video.
+        models: those that take tensors on their device, beside pictures in host memory, have `takes_tensors = True`.
+    """
+    return is_on_gpu(frames) and all(getattr(model, "takes_tensors", False) for model in models)
 
 
 class Video:
@@ -130,6 +146,16 @@ class Video:
     def backend(self) -> BackendChoice | None:
         """Who decoded last, and why not a better one; None before the first frames."""
         return self._backend
+
+    def on_cpu(self) -> Video:
+        """Return the same video with its frames in host memory, decoded there: bit-exact, whatever the device."""
+        import torch
+
+        if torch.device(self.device).type == "cpu":
+            return self
+        made = Video(self.source, key=self.key)
+        made._info = self._info
+        return made
 
     def frames(self, indices: Sequence[int]) -> torch.Tensor:
         """Return frames by their numbers.

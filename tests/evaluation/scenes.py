@@ -43,6 +43,16 @@ class PictureVideo(Video):
         """Frames in the video."""
         return len(self._pictures)
 
+    @property
+    def width(self) -> int:
+        """Pixels."""
+        return self._pictures[0].shape[1]
+
+    @property
+    def height(self) -> int:
+        """Pixels."""
+        return self._pictures[0].shape[0]
+
     def _read(self, indices: tuple[int, ...]):
         import numpy as np
         import torch

@@ -153,9 +153,14 @@ def test_frames_on_a_device_are_cut_as_by_the_models_own_processor(width: int, h
 
 def test_frames_are_embedded_as_pictures(gme: Gme) -> None:
     pictures = [picture(84, 56, seed=seed) for seed in range(5)]  # at 84x56 nothing is resized but to 16 tokens
-    frames = torch.stack([torch.from_numpy(np.array(one)).permute(2, 0, 1) for one in pictures])
-    torch.testing.assert_close(gme.embed_frames(frames), gme.embed_images(pictures), atol=5e-3, rtol=0)
-    assert gme.embed_frames(frames[:0]).shape == (0, 32)
+    frames = [torch.from_numpy(np.array(one)).permute(2, 0, 1) for one in pictures]
+    wanted = gme.embed_images(pictures)
+    torch.testing.assert_close(gme.embed_images(frames), wanted, atol=5e-3, rtol=0)
+    mixed = [pictures[0], frames[1], np.array(pictures[2])]
+    torch.testing.assert_close(gme.embed_images(mixed), wanted[:3], atol=5e-3, rtol=0)
+    assert gme.embed_images([]).shape == (0, 32)
+    with pytest.raises(ValueError, match=r"\(T, 3, H, W\) uint8, not \(1, 56, 84, 3\)"):
+        gme.embed_images([frames[0].permute(1, 2, 0)])
 
 
 def test_positions_skip_padding() -> None:

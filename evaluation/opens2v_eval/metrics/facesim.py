@@ -5,6 +5,9 @@
     corrected    negatives to 0; mean over all frames, one without a face counts as 0
 
 The details hold the cosine of each frame, None where it has no face, so that both can be had from them.
+
+Frames on a GPU stay there: faces are fitted, cut out and aligned where the frames are, and what comes to host memory is the
+detector's answers, landmarks and vectors. onnxruntime's build for CPUs gets what its models take, 320x320 and 112x112 pixels.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from opens2v_data.errors import MetricError
-from opens2v_eval.frames import NUM_LINSPACE_FRAMES, linspace_indices, rgb_arrays
+from opens2v_eval.frames import NUM_LINSPACE_FRAMES, linspace_indices, rgb_arrays, stays_on_device
 from opens2v_eval.metrics.base import Values
 from opens2v_eval.models.faces import largest_face
 from opens2v_eval.scales import applies
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from opens2v_eval.frames import Video
-    from opens2v_eval.models.faces import Face, FaceDetector, FaceRecogniser
+    from opens2v_eval.models.faces import Face, FaceDetector, FaceRecogniser, Picture
     from opens2v_eval.prompts import Prompt
     from opens2v_eval.scales import MetricName
 
@@ -111,7 +114,13 @@ class FaceSim:
         reference_face = largest_face(self._detector, reference)
         if reference_face is None:  # upstream leaves such a prompt out
             return Values(values=dict.fromkeys(names), details={"reference_has_face": False})
-        pictures = rgb_arrays(video.linspace(self._num_frames))
+        frames = video.linspace(self._num_frames)
+        is_on_device = stays_on_device(frames, self._detector, *self._recognisers.values())
+        pictures: Sequence[Picture] = list(frames) if is_on_device else rgb_arrays(frames)
+        if is_on_device:
+            import torch
+
+            reference = torch.from_numpy(reference).permute(2, 0, 1).to(frames.device)
         faces = [largest_face(self._detector, picture) for picture in pictures]
         cosines = {
             name: _cosines(recogniser, pictures, faces, reference=(reference, reference_face))
@@ -187,10 +196,10 @@ def read_reference(prompt: Prompt) -> np.ndarray:
 
 def _cosines(
     recogniser: FaceRecogniser,
-    pictures: Sequence[np.ndarray],
+    pictures: Sequence[Picture],
     faces: Sequence[Face | None],
     *,
-    reference: tuple[np.ndarray, Face],
+    reference: tuple[Picture, Face],
 ) -> list[float | None]:
     """Return a frame's likeness to the reference, negatives set to 0; None where it has no face."""
     found = [(place, face) for place, face in enumerate(faces) if face is not None]

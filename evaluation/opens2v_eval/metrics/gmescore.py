@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from opens2v_data.errors import MetricError
-from opens2v_eval.frames import NUM_LINSPACE_FRAMES, linspace_indices, rgb_arrays
+from opens2v_eval.frames import NUM_LINSPACE_FRAMES, linspace_indices, rgb_arrays, stays_on_device
 from opens2v_eval.metrics.base import Values
 from opens2v_eval.models.gme import PUBLISHED_GME, RETRIEVAL_INSTRUCTION, Gme
 
@@ -73,10 +73,9 @@ class GmeScore:
         if self._model is None:
             raise MetricError(f"{self.name} of {video.key}: setup(device) comes before score")
         pictures = video.linspace(self._num_frames)
-        if pictures.is_cuda and isinstance(self._model, Gme):
-            frames = self._model.embed_frames(pictures)
-        else:  # PIL's pixels, as published
-            frames = self._model.embed_images(rgb_arrays(pictures))
+        # Through PIL, as published, but for frames on a GPU.
+        is_on_device = stays_on_device(pictures, self._model)
+        frames = self._model.embed_images(list(pictures) if is_on_device else rgb_arrays(pictures))
         text = self._model.embed_texts([prompt.prompt], instruction=RETRIEVAL_INSTRUCTION)
         cosines = (frames * text).sum(dim=-1)
         return Values(

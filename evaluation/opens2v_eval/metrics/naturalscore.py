@@ -1,7 +1,8 @@
 """NaturalScore: how natural does a video look to a multimodal language model? 1 to 5, three times.
 
 16 frames at whole steps, long side 512, as JPEG, and the same question in each run. What is written to the score files is the
-judge's number, or the words of a refusal, which counts as no score.
+judge's number, or the words of a refusal, which counts as no score. Frames are decoded on the CPU, whatever the device: JPEGs
+are made there, and answers are kept by the JPEGs' bytes, so that a run on another device asks nothing twice.
 
 **The question** asks for what the published one asks for, in this project's own words. For numbers to lay beside the
 leaderboard's give upstream's words (`prompt` in its `eval/get_naturalscore.py`) by `prompt_file`, and its judge.
@@ -183,7 +184,7 @@ class NaturalScore:
         if self._judge is None:
             raise MetricError(f"{self.name} of {video.key}: setup(device) comes before score")
         judge = self._judge
-        images = [jpeg(frame) for frame in rgb_arrays(video.natural(self._num_frames))]
+        images = [jpeg(frame) for frame in rgb_arrays(video.on_cpu().natural(self._num_frames))]
         runs = range(1, self._runs + 1)
         with ThreadPoolExecutor(max_workers=min(self._runs, self._options.max_in_flight)) as threads:
             answers = results_of([threads.submit(judge.ask, images, run=run) for run in runs])

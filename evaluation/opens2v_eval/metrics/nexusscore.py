@@ -11,6 +11,9 @@
 The published number falls as a subject is found in more frames: 1/32 of the same cosines for one in all frames than for one
 in a single frame. The details hold what the corrected one is made of. The released code of version 1.0 counted each reference
 of a frame; 1.1, the one here, counts the frame once.
+
+Frames on a GPU stay there where the detector and GME take tensors: crops are views of them, and what comes to host memory is
+boxes and vectors.
 """
 
 from __future__ import annotations
@@ -19,15 +22,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from opens2v_data.errors import MetricError
-from opens2v_eval.frames import NUM_LINSPACE_FRAMES, linspace_indices, rgb_arrays
+from opens2v_eval.frames import NUM_LINSPACE_FRAMES, linspace_indices, rgb_arrays, stays_on_device
 from opens2v_eval.metrics.base import Values
-from opens2v_eval.models.detector import STAND_IN_DETECTOR, load_detector
+from opens2v_eval.models.detector import STAND_IN_DETECTOR, load_detector, picture_size
 from opens2v_eval.models.gme import PUBLISHED_GME, RETRIEVAL_INSTRUCTION, Gme
 from opens2v_eval.scales import applies, nexus_references
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    import torch
     from PIL import Image
 
     from opens2v_eval.frames import Video
@@ -140,7 +144,9 @@ class NexusScore:
         if self._detector is None or self._embedder is None:
             raise MetricError(f"{self.name} of {video.key}: setup(device) comes before score")
         wanted = nexus_references(prompt)
-        frames = [Image.fromarray(frame) for frame in rgb_arrays(video.linspace(self._num_frames))]
+        frames: Any = video.linspace(self._num_frames)
+        if not stays_on_device(frames, self._detector, self._embedder):
+            frames = [Image.fromarray(frame) for frame in rgb_arrays(frames)]
         references = [open_reference(prompt, index) for index, _ in wanted]
         boxes = self._detector.detect(frames, references)
         found = self._judged(boxes, frames, references, labels=[label for _, label in wanted])
@@ -177,7 +183,7 @@ class NexusScore:
     def _judged(
         self,
         boxes: Sequence[Sequence[Boxes]],
-        frames: Sequence[Image.Image],
+        frames: Sequence[Image.Image] | torch.Tensor,
         references: Sequence[Image.Image],
         *,
         labels: Sequence[str],
@@ -257,8 +263,14 @@ def open_reference(prompt: Prompt, index: int) -> Image.Image:
         ) from error
 
 
-def _crop(frame: Image.Image, xyxy: Sequence[float]) -> Image.Image:
+def _crop(frame: Image.Image | torch.Tensor, xyxy: Sequence[float]) -> Image.Image | torch.Tensor:
     """Cut a box out of a frame, to whole pixels as PIL rounds them, and at least one."""
+    from PIL import Image
+
+    width, height = picture_size(frame)
     left, top, right, bottom = (round(value) for value in xyxy)
-    left, top = min(left, frame.width - 1), min(top, frame.height - 1)
-    return frame.crop((left, top, max(right, left + 1), max(bottom, top + 1)))
+    left, top = min(left, width - 1), min(top, height - 1)
+    right, bottom = max(right, left + 1), max(bottom, top + 1)
+    if isinstance(frame, Image.Image):
+        return frame.crop((left, top, right, bottom))
+    return frame[:, top:bottom, left:right]

@@ -4,25 +4,29 @@
 (`yolo_world_v2_l_image_prompt_adapter-719a7afb.pth`), which exists for mmyolo only. The default here is OWLv2's image-guided
 detection, a documented stand-in: NexusScore by it is **not comparable with the leaderboard's**. Whoever has the published
 model gives a class of their own, `package.module:Class`, that is an `ImagePromptedDetector`.
+
+Frames are PIL pictures, or a tensor on its device for a detector whose class says `takes_tensors = True`, as OWLv2's here does.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias
 
 import numpy as np
 
 from opens2v_data.errors import MetricError, MissingExtraError
 from opens2v_eval.models.checkpoints import explained
+from opens2v_eval.models.detector_pixels import owlv2_pixels
 from opens2v_eval.models.loading import load_pretrained
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import torch
     from PIL import Image
+
+    Frames: TypeAlias = Sequence[Image.Image] | torch.Tensor
 
 STAND_IN_DETECTOR = "google/owlv2-base-patch16-ensemble"
 # Source: yoloworld_inference() in upstream's get_nexusscore.py.
@@ -57,8 +61,13 @@ class Boxes:
 class ImagePromptedDetector(Protocol):
     """What NexusScore needs of a detector. A class of one's own is made by `Class(device="cuda")`."""
 
-    def detect(self, frames: Sequence[Image.Image], references: Sequence[Image.Image]) -> list[list[Boxes]]:
-        """Return boxes for each frame, and in it for each reference: score above 0.5, NMS 0.7, at most 100 boxes."""
+    def detect(self, frames: Any, references: Sequence[Image.Image]) -> list[list[Boxes]]:
+        """Return boxes for each frame, and in it for each reference: score above 0.5, NMS 0.7, at most 100 boxes.
+
+        Args:
+            frames: PIL pictures; with `takes_tensors = True`, frames on a GPU as `(T, 3, H, W) uint8 RGB`, too.
+            references: what to look for.
+        """
         ...
 
 
@@ -101,6 +110,8 @@ class Owlv2Detector:
         nms_threshold: boxes that overlap a better one by more (IoU) are left out.
         max_boxes: per frame and reference.
     """
+
+    takes_tensors = True
 
     def __init__(
         self,
@@ -148,8 +159,8 @@ class Owlv2Detector:
             image_processor = Owlv2ImageProcessorPil.from_pretrained(source, revision=revision or "main")
         return cls(model.to(device), image_processor=image_processor, **options)
 
-    def detect(self, frames: Sequence[Image.Image], references: Sequence[Image.Image]) -> list[list[Boxes]]:
-        """Return boxes for each frame, and in it for each reference."""
+    def detect(self, frames: Frames, references: Sequence[Image.Image]) -> list[list[Boxes]]:
+        """Return boxes for each frame, PIL or of a tensor `(T, 3, H, W) uint8 RGB`, and in it for each reference."""
         import torch
 
         if not references:
@@ -165,11 +176,12 @@ class Owlv2Detector:
                 corners = _corners(self._model.box_predictor(features, grid))
                 for row, frame in enumerate(batch):
                     # The processor pads frames at the right and the bottom to squares: boxes are in parts of the longer side.
-                    xyxy = corners[row] * max(frame.size)
+                    size = picture_size(frame)
+                    xyxy = corners[row] * max(size)
                     scores = logits[row].sigmoid()
                     found.append(
                         [
-                            select_boxes(xyxy, scores[:, place], size=frame.size, **self._limits)
+                            select_boxes(xyxy, scores[:, place], size=size, **self._limits)
                             for place in range(len(references))
                         ]
                     )
@@ -180,13 +192,22 @@ class Owlv2Detector:
         query, _, _ = self._model.embed_image_query(features, grid)
         return query.reshape(1, -1)
 
-    def _features(self, images: Sequence[Image.Image]) -> tuple[torch.Tensor, torch.Tensor]:
+    def _features(self, images: Frames) -> tuple[torch.Tensor, torch.Tensor]:
         """Return `(N, patches, D)`, and the same as `(N, rows, columns, D)`."""
-        pixels = self._image_processor(images=[image.convert("RGB") for image in images], return_tensors="pt")[
-            "pixel_values"
-        ]
+        if isinstance(images, Sequence):
+            pictures = [image.convert("RGB") for image in images]
+            pixels = self._image_processor(images=pictures, return_tensors="pt")["pixel_values"]
+        else:
+            pixels = owlv2_pixels(images, self._image_processor)
         grid, _ = self._model.image_embedder(pixels.to(self._model.device, self._model.dtype))
         return grid.flatten(1, 2), grid
+
+
+def picture_size(picture: Image.Image | torch.Tensor) -> tuple[int, int]:
+    """Return the width and height of a PIL picture, or of a tensor `(3, H, W)`."""
+    from PIL import Image
+
+    return picture.size if isinstance(picture, Image.Image) else (picture.shape[-1], picture.shape[-2])
 
 
 def select_boxes(

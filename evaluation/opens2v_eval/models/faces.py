@@ -4,17 +4,24 @@
                     └─ none: once more with a grey border of a quarter, for faces that fill the picture
 
 Source of these steps: process_image() in upstream's get_facesim.py, which follows insightface.
+
+A picture is `(H, W, 3) uint8 RGB` in host memory, and goes through OpenCV as upstream's do, or a tensor `(3, H, W) uint8 RGB`,
+and goes through the same steps with torch on its device. Boxes and landmarks are in host memory either way.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    import torch
+
+    Picture: TypeAlias = np.ndarray | torch.Tensor
 
 # Source: pad_np_bgr_image() of upstream.
 BORDER = 0.25
@@ -52,43 +59,62 @@ class Face:
 class FaceDetector(Protocol):
     """Finds faces in one picture."""
 
-    def detect(self, picture: np.ndarray) -> list[Face]:
-        """Return the faces of `(H, W, 3) uint8 RGB`, best first."""
+    def detect(self, picture: Picture) -> list[Face]:
+        """Return the faces of a picture, best first."""
         ...
 
 
 class FaceRecogniser(Protocol):
     """Makes vectors of faces; a cosine of two says how alike they are."""
 
-    def align(self, picture: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-        """Cut a face out of `(H, W, 3) uint8 RGB` by its five landmarks, as the model was trained to see it."""
+    def align(self, picture: Picture, landmarks: np.ndarray) -> Picture:
+        """Cut a face out of a picture by its five landmarks, as the model was trained to see it; where the picture is."""
         ...
 
-    def embed(self, faces: Sequence[np.ndarray]) -> np.ndarray:
-        """Return `(N, D) float32`, L2-normalised, for faces that `align` made."""
+    def embed(self, faces: Sequence[Picture]) -> np.ndarray:
+        """Return `(N, D) float32`, L2-normalised, in host memory, for faces that `align` made, all in one place."""
         ...
 
 
-def largest_face(detector: FaceDetector, picture: np.ndarray) -> Face | None:
+def largest_face(detector: FaceDetector, picture: Picture) -> Face | None:
     """Return the face with the largest box; None if there is none, even with a border around the picture.
 
     Args:
         detector: of faces.
-        picture: `(H, W, 3) uint8 RGB`.
+        picture: see above.
 
     Raises:
         ValueError: an array of another shape or type.
     """
-    if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
-        raise ValueError(f"expected a picture as (H, W, 3) uint8, not {picture.shape} {picture.dtype}")
+    height, width = picture_size(picture)
     if faces := detector.detect(picture):
         return max(faces, key=lambda face: face.area)
-    height, width = picture.shape[:2]
     rows, columns = int(height * BORDER), int(width * BORDER)
-    bordered = np.pad(picture, ((rows, rows), (columns, columns), (0, 0)), constant_values=BORDER_GREY)
-    faces = detector.detect(bordered)
+    faces = detector.detect(_bordered(picture, rows, columns))
     if not faces:
         return None
     face = max(faces, key=lambda face: face.area)
     shift = np.array([columns, rows], dtype=np.float32)
     return Face(xyxy=face.xyxy - np.tile(shift, 2), score=face.score, landmarks=face.landmarks - shift)
+
+
+def picture_size(picture: Picture) -> tuple[int, int]:
+    """Return a picture's height and width.
+
+    Raises:
+        ValueError: an array or tensor of another shape or type.
+    """
+    is_array, shape = isinstance(picture, np.ndarray), tuple(picture.shape)
+    if len(shape) != 3 or shape[2 if is_array else 0] != 3 or str(picture.dtype).removeprefix("torch.") != "uint8":
+        wanted = "(H, W, 3)" if is_array else "(3, H, W)"
+        raise ValueError(f"expected a picture as {wanted} uint8, not {shape} {picture.dtype}")
+    return shape[:2] if is_array else shape[1:]
+
+
+def _bordered(picture: Picture, rows: int, columns: int) -> Picture:
+    """Put grey around a picture."""
+    if isinstance(picture, np.ndarray):
+        return np.pad(picture, ((rows, rows), (columns, columns), (0, 0)), constant_values=BORDER_GREY)
+    from torch.nn.functional import pad
+
+    return pad(picture, (columns, columns, rows, rows), value=BORDER_GREY)

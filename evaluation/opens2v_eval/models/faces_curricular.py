@@ -15,12 +15,14 @@ import torch
 from torch import nn
 
 from opens2v_data.errors import MetricError
-from opens2v_eval.models.faces_onnx import MAX_BATCH, aligned_small, unit_rows
+from opens2v_eval.models.faces_onnx import MAX_BATCH, aligned_small, stacked, unit_rows
 from opens2v_eval.models.loading import resolve_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
+
+    from opens2v_eval.models.faces import Picture
 
 # Blocks per stage: 49 blocks of two convolutions, the first convolution, the linear layer, and one for the name: IR-101.
 STAGES = (3, 13, 30, 3)
@@ -106,6 +108,8 @@ class CurricularFace:
         device: where it runs.
     """
 
+    takes_tensors = True
+
     def __init__(self, model: Ir101, *, device: str = "cpu") -> None:
         self._model = model.to(device).eval()
         self._device = device
@@ -152,20 +156,22 @@ class CurricularFace:
             )
         return cls(model, device=device)
 
-    def align(self, picture: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-        """Return the face as `(112, 112, 3) uint8 RGB`, aligned at twice the size as upstream does."""
+    def align(self, picture: Picture, landmarks: np.ndarray) -> Picture:
+        """Return the face as `(112, 112, 3) uint8 RGB`, aligned at twice the size as upstream does.
+
+        Of a tensor: as `(3, 112, 112)`, on its device.
+        """
         return aligned_small(picture, landmarks, oversize=OVERSIZE)
 
-    def embed(self, faces: Sequence[np.ndarray]) -> np.ndarray:
-        """Return `(N, 512) float32`, L2-normalised."""
-        if not faces:
+    def embed(self, faces: Sequence[Picture]) -> np.ndarray:
+        """Return `(N, 512) float32`, L2-normalised, in host memory."""
+        if not len(faces):
             return np.zeros((0, 512), dtype=np.float32)
-        pixels = torch.from_numpy(np.stack(faces)).permute(0, 3, 1, 2).float().div(255).sub(0.5).div(0.5)
+        rows = []
         with torch.inference_mode():
-            rows = [
-                self._model(pixels[start : start + MAX_BATCH].to(self._device)).float().cpu().numpy()
-                for start in range(0, len(pixels), MAX_BATCH)
-            ]
+            for start in range(0, len(faces), MAX_BATCH):
+                levels = torch.as_tensor(stacked(faces[start : start + MAX_BATCH])).to(self._device)
+                rows.append(self._model(levels.div(255).sub(0.5).div(0.5)).float().cpu().numpy())
         return unit_rows(np.concatenate(rows))
 
 

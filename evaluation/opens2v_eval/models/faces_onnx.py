@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from opens2v_data.errors import MetricError, MissingExtraError
-from opens2v_eval.models.faces_align import ALIGNED_SIDE, align_face
+from opens2v_eval.models.faces_align import ALIGNED_SIDE, align_face, align_on_device
 from opens2v_eval.models.loading import resolve_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    from opens2v_eval.models.faces import Picture
 
 MAX_BATCH = 64
 
@@ -54,6 +56,8 @@ class OnnxModel:
 
     what = "an ONNX model"
     """What it is, for messages."""
+    takes_tensors = True
+    """It takes pictures on their device, too, see `frames.stays_on_device`."""
 
     def __init__(self, session: Any) -> None:
         self._session, self._input = session, session.get_inputs()[0].name
@@ -79,6 +83,36 @@ class OnnxModel:
         """What ONNX runtime runs the model with, first choice first."""
         return tuple(self._session.get_providers())
 
+    def _answers(self, outputs: Sequence[str], pixels: Picture) -> list[np.ndarray]:
+        """Return what the model answers to its one input, float32, in host memory; a tensor is read where it lies.
+
+        A tensor in a GPU's memory that the session does not compute on, because onnxruntime is its build for CPUs, goes to host
+        memory first.
+        """
+        if isinstance(pixels, np.ndarray):
+            return [np.asarray(answer) for answer in self._session.run(list(outputs), {self._input: pixels})]
+        if pixels.is_cuda and self.providers[0] != "CUDAExecutionProvider":
+            pixels = pixels.cpu()
+        pixels = pixels.contiguous()
+        if pixels.is_cuda:
+            import torch
+
+            # onnxruntime computes on a stream of its own: what torch still has to do for these pixels comes first.
+            torch.cuda.current_stream(pixels.device).synchronize()
+        binding = self._session.io_binding()
+        binding.bind_input(
+            name=self._input,
+            device_type=pixels.device.type,
+            device_id=pixels.device.index or 0,
+            element_type=np.float32,
+            shape=tuple(pixels.shape),
+            buffer_ptr=pixels.data_ptr(),
+        )
+        for name in outputs:
+            binding.bind_output(name)
+        self._session.run_with_iobinding(binding)
+        return [np.asarray(answer) for answer in binding.copy_outputs_to_cpu()]
+
 
 class OnnxRecogniser(OnnxModel):
     """A recogniser in insightface's form (`w600k_r50.onnx`): `(N, 3, 112, 112)` RGB in, `(N, D)` out.
@@ -100,28 +134,42 @@ class OnnxRecogniser(OnnxModel):
         self._output = outputs[0].name
         self._mean, self._std, self._oversize = mean, std, oversize
 
-    def align(self, picture: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-        """Return the face as `(112, 112, 3) uint8 RGB`."""
+    def align(self, picture: Picture, landmarks: np.ndarray) -> Picture:
+        """Return the face as `(112, 112, 3) uint8 RGB`, of a tensor as `(3, 112, 112)` on its device."""
         return aligned_small(picture, landmarks, oversize=self._oversize)
 
-    def embed(self, faces: Sequence[np.ndarray]) -> np.ndarray:
-        """Return `(N, D) float32`, L2-normalised."""
-        if not faces:
+    def embed(self, faces: Sequence[Picture]) -> np.ndarray:
+        """Return `(N, D) float32`, L2-normalised, in host memory."""
+        if not len(faces):
             return np.zeros((0, 0), dtype=np.float32)
-        pixels = ((np.stack(faces).astype(np.float32) - self._mean) / self._std).transpose(0, 3, 1, 2)
         rows = [
-            np.asarray(self._session.run([self._output], {self._input: pixels[start : start + MAX_BATCH]})[0])
-            for start in range(0, len(pixels), MAX_BATCH)
+            self._answers([self._output], (stacked(faces[start : start + MAX_BATCH]) - self._mean) / self._std)[0]
+            for start in range(0, len(faces), MAX_BATCH)
         ]
         return unit_rows(np.concatenate(rows))
 
 
-def aligned_small(picture: np.ndarray, landmarks: np.ndarray, *, oversize: int = 1) -> np.ndarray:
-    """Align a face at a multiple of 112 pixels, and shrink it to 112."""
-    import cv2
+def aligned_small(picture: Picture, landmarks: np.ndarray, *, oversize: int = 1) -> Picture:
+    """Align a face at a multiple of 112 pixels, and shrink it to 112; a tensor stays on its device."""
+    side, small = ALIGNED_SIDE * oversize, (ALIGNED_SIDE, ALIGNED_SIDE)
+    if isinstance(picture, np.ndarray):
+        import cv2
 
-    face = align_face(picture, landmarks, side=ALIGNED_SIDE * oversize)
-    return face if oversize == 1 else cv2.resize(face, (ALIGNED_SIDE, ALIGNED_SIDE))
+        face = align_face(picture, landmarks, side=side)
+        return face if oversize == 1 else cv2.resize(face, small)
+    from opens2v_eval.models.pixels import resize_bilinear
+
+    return resize_bilinear(align_on_device(picture, landmarks, side=side)[None], small)[0]
+
+
+def stacked(faces: Sequence[Picture]) -> Any:
+    """Return faces, all arrays or all tensors, as `(N, 3, H, W) float32` of levels, where they are."""
+    arrays = [face for face in faces if isinstance(face, np.ndarray)]
+    if len(arrays) == len(faces):
+        return np.stack(arrays).astype(np.float32).transpose(0, 3, 1, 2)
+    import torch
+
+    return torch.stack([face for face in faces if isinstance(face, torch.Tensor)]).float()
 
 
 def unit_rows(vectors: np.ndarray) -> np.ndarray:

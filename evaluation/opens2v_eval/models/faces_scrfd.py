@@ -15,10 +15,14 @@ import numpy as np
 
 from opens2v_data.errors import MetricError
 from opens2v_eval.models.faces import Face
-from opens2v_eval.models.faces_onnx import OnnxModel
+from opens2v_eval.models.faces_onnx import OnnxModel, stacked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    import torch
+
+    from opens2v_eval.models.faces import Picture
 
 # FaceAnalysis.prepare(det_size=(320, 320)) of upstream; insightface's defaults for the rest.
 DETECTION_SIDE = 320
@@ -66,12 +70,14 @@ class Scrfd(OnnxModel):
         self._side = side
         self._score_threshold, self._nms_threshold = score_threshold, nms_threshold
 
-    def detect(self, picture: np.ndarray) -> list[Face]:
-        """Return the faces of `(H, W, 3) uint8 RGB`, best first."""
-        fitted, scale = fit(picture, side=self._side)
-        pixels = ((fitted.astype(np.float32) - INPUT_MEAN) / INPUT_STD).transpose(2, 0, 1)[None]
-        answers = [np.asarray(answer) for answer in self._session.run(self._outputs, {self._input: pixels})]
-        scores, boxes, landmarks = self._decode(answers)
+    def detect(self, picture: Picture) -> list[Face]:
+        """Return the faces of `(H, W, 3) uint8 RGB`, or of a tensor `(3, H, W)` on any device, best first."""
+        if isinstance(picture, np.ndarray):
+            fitted, scale = fit(picture, side=self._side)
+        else:
+            fitted, scale = fit_on_device(picture, side=self._side)
+        pixels = (stacked([fitted]) - INPUT_MEAN) / INPUT_STD
+        scores, boxes, landmarks = self._decode(self._answers(self._outputs, pixels))
         order = np.argsort(-scores, kind="stable")
         scores, boxes, landmarks = scores[order], boxes[order] / scale, landmarks[order] / scale
         return [
@@ -109,14 +115,31 @@ def fit(picture: np.ndarray, *, side: int) -> tuple[np.ndarray, float]:
     """
     import cv2
 
-    height, width = picture.shape[:2]
-    if height > width:
-        new_height, new_width = side, max(int(side * width / height), 1)
-    else:
-        new_height, new_width = max(int(side * height / width), 1), side
+    height, width = fitting_size(*picture.shape[:2], side=side)
     fitted = np.zeros((side, side, 3), dtype=np.uint8)
-    fitted[:new_height, :new_width] = cv2.resize(picture, (new_width, new_height))
-    return fitted, new_height / height
+    fitted[:height, :width] = cv2.resize(picture, (width, height))
+    return fitted, height / picture.shape[0]
+
+
+def fit_on_device(picture: torch.Tensor, *, side: int) -> tuple[torch.Tensor, float]:
+    """Do the same with `(3, H, W) uint8` on its device; at most a level off.
+
+    Returns:
+        `(3, side, side) uint8`, same device, and by how much the picture grew.
+    """
+    from opens2v_eval.models.pixels import resize_bilinear
+
+    height, width = fitting_size(*picture.shape[-2:], side=side)
+    fitted = picture.new_zeros((3, side, side))
+    fitted[:, :height, :width] = resize_bilinear(picture[None], (height, width))[0]
+    return fitted, height / picture.shape[-2]
+
+
+def fitting_size(height: int, width: int, *, side: int) -> tuple[int, int]:
+    """Return the height and width of a picture whose longer side becomes `side`."""
+    if height > width:
+        return side, max(int(side * width / height), 1)
+    return max(int(side * height / width), 1), side
 
 
 def anchor_corners(cells: int, *, stride: int, num_anchors: int) -> np.ndarray:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import torch
     from PIL import Image
 
-    Picture: TypeAlias = Image.Image | np.ndarray
+    Picture: TypeAlias = Image.Image | np.ndarray | torch.Tensor
 
 # The default of upstream's get_gmescore.py and get_nexusscore.py; the 2B model of the same family is not comparable with it.
 PUBLISHED_GME = "Alibaba-NLP/gme-Qwen2-VL-7B-Instruct"
@@ -44,8 +44,12 @@ class Embedder(Protocol):
         """Return `(N, D) float32`, L2-normalised, in host memory."""
         ...
 
-    def embed_images(self, images: Sequence[Picture]) -> torch.Tensor:
-        """Return `(N, D) float32`, L2-normalised, in host memory."""
+    def embed_images(self, images: Sequence[Any]) -> torch.Tensor:
+        """Return `(N, D) float32`, L2-normalised, in host memory.
+
+        Args:
+            images: PIL pictures or `(H, W, 3) uint8 RGB`; for a class with `takes_tensors = True` tensors `(3, H, W)`, too.
+        """
         ...
 
 
@@ -58,6 +62,8 @@ class Gme:
         image_processor: a `Qwen2VLImageProcessorPil`.
         batch_size: texts or pictures per pass.
     """
+
+    takes_tensors = True
 
     def __init__(self, model: Any, *, tokenizer: Any, image_processor: Any, batch_size: int = 8) -> None:
         if batch_size < 1:
@@ -136,34 +142,13 @@ class Gme:
         """Return embeddings of pictures.
 
         Args:
-            images: PIL pictures or `(H, W, 3) uint8 RGB`, of any sizes.
+            images: PIL pictures, `(H, W, 3) uint8 RGB`, or tensors `(3, H, W) uint8 RGB`, of any sizes. Tensors do not leave
+                their device before they are embedded.
 
         Returns:
-            `(N, D) float32`, L2-normalised, in host memory.
+            `(N, D) float32`, L2-normalised, in host memory; of tensors the same but for a level of rounding in the pixels.
         """
         return self._embed([("", image) for image in images], DEFAULT_INSTRUCTION)
-
-    def embed_frames(self, frames: torch.Tensor) -> torch.Tensor:
-        """Return embeddings of frames of one video, which do not leave their device before they are embedded.
-
-        Args:
-            frames: `(T, 3, H, W) uint8 RGB`.
-
-        Returns:
-            `(T, D) float32`, L2-normalised, in host memory; as of `embed_images` but for a level of rounding in the pixels.
-        """
-        import torch
-
-        if not len(frames):
-            return torch.zeros(0, self._model.config.text_config.hidden_size)
-        rows = []
-        for chunk in frames.split(self._batch_size):
-            pixels, grids = frame_patches(chunk, **self._pixel_limits())
-            texts = [
-                prompt_of("", num_image_tokens=count, instruction=DEFAULT_INSTRUCTION) for count in self._counts(grids)
-            ]
-            rows.append(self._pooled(texts, pixels, grids))
-        return torch.cat(rows)
 
     def embed_pairs(
         self, texts: Sequence[str], images: Sequence[Picture], *, instruction: str = DEFAULT_INSTRUCTION
@@ -189,15 +174,29 @@ class Gme:
         return torch.cat(rows) if rows else torch.zeros(0, width)
 
     def _embed_batch(self, items: list[tuple[str, Picture | None]], instruction: str) -> torch.Tensor:
-        pictures = [prepared(image, **self._pixel_limits()) for _, image in items if image is not None]
-        seen = self._image_processor(images=pictures, return_tensors="pt") if pictures else None
-        pixels, grids = (None, None) if seen is None else (seen["pixel_values"], seen["image_grid_thw"])
+        pixels, grids = self._patches([image for _, image in items if image is not None])
         waiting = iter(self._counts(grids))
         texts = [
             prompt_of(text, num_image_tokens=None if image is None else next(waiting), instruction=instruction)
             for text, image in items
         ]
         return self._pooled(texts, pixels, grids)
+
+    def _patches(self, pictures: Sequence[Picture]) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+        """Return patches, on the model's device, and grids of pictures; a tensor's are made where it is."""
+        import torch
+
+        made = []
+        for picture in pictures:
+            if isinstance(picture, torch.Tensor):
+                made.append(frame_patches(picture[None], **self._pixel_limits()))
+            else:
+                seen = self._image_processor(images=[prepared(picture, **self._pixel_limits())], return_tensors="pt")
+                made.append((seen["pixel_values"], seen["image_grid_thw"]))
+        if not made:
+            return None, None
+        device = self._model.device
+        return torch.cat([pixels.to(device) for pixels, _ in made]), torch.cat([grids for _, grids in made])
 
     def _pixel_limits(self) -> dict[str, int]:
         size = self._image_processor.size

@@ -98,12 +98,17 @@ def frame_patches(
 
     Returns:
         `(T * patches, 3 * 2 * patch * patch) float32`, same device, and `(T, 3) int64` of grids, in host memory.
+
+    Raises:
+        ValueError: frames without pixels, or a tensor of another shape or type.
     """
     import torch
     from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize
 
     from opens2v_eval.models.pixels import normalised, resize_bicubic
 
+    if frames.ndim != 4 or frames.shape[1] != 3 or frames.dtype != torch.uint8:
+        raise ValueError(f"expected frames as (T, 3, H, W) uint8, not {tuple(frames.shape)} {frames.dtype}")
     width, height = fetch_size(frames.shape[-1], frames.shape[-2])
     frames = resize_bicubic(frames, (height, width))
     height, width = smart_resize(height, width, patch * merge, min_pixels, max_pixels)

@@ -48,6 +48,22 @@ def resize_in_float(frames: torch.Tensor, size: tuple[int, int]) -> torch.Tensor
     return made.to(torch.uint8)
 
 
+def resize_bilinear(frames: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Resize frames as OpenCV's `INTER_LINEAR` does: four neighbours, without antialiasing, at most a level off.
+
+    Args:
+        frames: `(T, C, H, W) uint8`, any device.
+        size: `(height, width)` to come out, pixels.
+
+    Returns:
+        `(T, C, height, width) uint8`, same device.
+    """
+    if tuple(frames.shape[-2:]) == tuple(size):
+        return frames
+    made = interpolate(frames.float(), size=size, mode="bilinear", align_corners=False)
+    return made.round_().clamp_(0, 255).to(torch.uint8)
+
+
 def shortest_edge_size(height: int, width: int, edge: int) -> tuple[int, int]:
     """Return `(height, width)` where the shorter side is `edge` and the longer is cut to a whole number."""
     if height <= width:
