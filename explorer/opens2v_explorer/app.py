@@ -12,21 +12,23 @@ from opens2v_data.errors import Opens2vError
 from opens2v_explorer import markup, state, theme
 from opens2v_explorer.runtime import current
 
-OWN_CHIPS = frozenset({"browse"})
-"""Pages that show the filters themselves."""
+OWN_CHIPS = frozenset({"browse", "evaluation"})
+"""Pages that show the filters themselves, or that filters of clips say nothing to."""
 
 
 def main() -> None:
     """Run the page that the URL names."""
     st.set_page_config(page_title="OpenS2V explorer", layout="wide", initial_sidebar_state="auto")
+    explorer = current()
     names = [name for name in state.PATHS if find_spec(f"opens2v_explorer.pages.{name}") is not None]
+    if explorer.evaluation is None:
+        names.remove("evaluation")
     pages = {name: st.Page(_runner(name), title=markup.TITLES[name], url_path=_url_path(name), default=name == "overview")
              for name in names}  # fmt: skip
     chosen = st.navigation(list(pages.values()), position="hidden")
     page = next(name for name, one in pages.items() if one.url_path == chosen.url_path)
     theme.install()
     filters, notices = state.current_filters(), state.notices()
-    explorer = current()
     said = f"{len(explorer.catalog):,} clips · {explorer.version}"
     if explorer.slice_name:
         said = f"slice {explorer.slice_name} of {said}"

@@ -19,6 +19,7 @@ TITLES = {
     "gpt_views": "GPT views",
     "sql": "SQL",
     "review": "Review",
+    "evaluation": "Evaluation",
 }
 """Of pages, by module."""
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from opens2v_data.dataset import OpenS2V
     from opens2v_data.query.slices import Slice
+    from opens2v_explorer.evaluation.loading import Evaluation
     from opens2v_explorer.media.reader import MediaReader
     from opens2v_explorer.verdicts.store import VerdictStore
 
@@ -37,6 +38,7 @@ class Explorer:
         start_slice: the clips that the explorer was started with; None: all.
         slice_name: what to call them.
         reviewer: whose verdicts these are, unless the page's address says `who`.
+        evaluation: models on the benchmark; None: none were given, and there is no page of them.
     """
 
     catalog: OpenS2V
@@ -46,6 +48,7 @@ class Explorer:
     start_slice: Slice | None = None
     slice_name: str | None = None
     reviewer: str = field(default_factory=default_reviewer)
+    evaluation: Evaluation | None = None
 
     @property
     def version(self) -> str:

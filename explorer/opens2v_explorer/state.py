@@ -27,6 +27,7 @@ PATHS = {
     "gpt_views": "/views",
     "sql": "/sql",
     "review": "/review",
+    "evaluation": "/evaluation",
 }
 """Modules of `pages` and where they stand."""
 

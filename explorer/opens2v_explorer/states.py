@@ -191,6 +191,93 @@ _TABLE = (
         advice="Open the address that `opens2v explore` printed; reload the page if the explorer was started anew.",
         status=403,
     ),
+    # -- the benchmark
+    State(
+        code="no-video",
+        title="No video",
+        detail="The model's folder has no file of this prompt's key.",
+        advice="Generate it as KEY.mp4, and start the explorer anew.",
+        status=404,
+    ),
+    State(
+        code="no-reference",
+        title="No reference image",
+        detail="The prompts name an image that is not on this machine.",
+        advice="Say which folder holds Images/ with --images.",
+        status=404,
+    ),
+    State(
+        code="no-such-model",
+        title="No such model",
+        detail="The explorer was not started with a model of that number.",
+        advice="Models count from 0, in the order of --eval.",
+        status=404,
+    ),
+    State(
+        code="no-such-prompt",
+        title="No such prompt",
+        detail="The benchmark's prompts have none of that key.",
+        advice="Choose one of the list.",
+        status=404,
+    ),
+    State(
+        code="no-prompt-fits",
+        title="No prompt fits",
+        detail="All that is asked for must hold, and no prompt meets it.",
+        advice="Ask for less.",
+    ),
+    State(
+        code="not-for",
+        title="Does not apply",
+        detail="The metric has nothing to measure for this prompt.",
+    ),
+    State(
+        code="not-run",
+        title="Not run",
+        detail="The model's scores have no file of this metric.",
+        advice="Run it with `opens2v eval run`.",
+    ),
+    State(
+        code="no-scores",
+        title="No scores given",
+        detail="The model was given without a folder of scores.",
+        advice="Add it: --eval NAME=VIDEOS,SCORES.",
+    ),
+    State(
+        code="no-score",
+        title="No score",
+        detail="The metric was run, and its file has nothing for this video.",
+        advice="Run it again: what is there is kept.",
+    ),
+    State(
+        code="no-details",
+        title="Not known by frame",
+        detail="The corrected mode counts frames, and of this video there is only the published number.",
+        advice="Scores that `opens2v eval run` writes have it, below details/.",
+    ),
+    State(
+        code="no-face",
+        title="No face in the reference",
+        detail="FaceSim found no face in the reference image to compare with.",
+    ),
+    State(
+        code="refusal",
+        title="No number from the judge",
+        detail="The judge refused, or answered in prose.",
+        advice="Its answers stand below the table.",
+    ),
+    State(
+        code="not-a-number",
+        title="Not a number",
+        detail="The score file has an entry for this video that cannot be used.",
+        advice="Run the metric again.",
+    ),
+    State(
+        code="zero",
+        title="Left out",
+        detail="It is 0, which the published mode leaves out of NexusScore's mean.",
+        advice="The corrected mode counts it.",
+    ),
     # -- pages
     State(
         code="no-results",

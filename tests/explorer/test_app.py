@@ -24,7 +24,8 @@ def test_the_first_page_is_the_overview_with_links_to_all_others_that_carry_the_
     assert not test.exception
     text = html(test)
     assert 'data-testid="totals"' in text
-    for name in state.PATHS:
+    assert 'data-testid="nav-evaluation"' not in text  # no model was given
+    for name in state.PATHS.keys() - {"evaluation"}:
         link = text.split(f'data-testid="nav-{name}"')[0].rpartition("<a ")[2]
         assert f'href="{state.PATHS[name]}?part=total_part1&amp;who=ann"' in link
     assert text.partition("</header>")[0].count('aria-current="page"') == 1
@@ -51,6 +52,7 @@ def test_every_page_is_a_module_with_a_title() -> None:
 
 
 def test_style_sheets_and_scripts_ask_nothing_of_other_machines() -> None:
-    for name in ("theme.css", "histogram.css", "classes.css", "links.js", "histogram.js", "classes.js", "classes.html"):
+    for name in ("theme.css", "histogram.css", "classes.css", "links.js", "histogram.js", "classes.js", "classes.html",
+                 "evaluation.css", "evaluation.js", "evaluation.html", "together.js"):  # fmt: skip
         text = static_text(name).replace("http://www.w3.org/2000/svg", "")
         assert "http:" not in text and "https:" not in text and "@import" not in text and "url(" not in text, name

@@ -26,7 +26,7 @@ def add_domain_arguments(parser: argparse.ArgumentParser) -> None:
     add_unchecked_argument(parser)
 
 
-def add_unchecked_argument(parser: argparse.ArgumentParser) -> None:
+def add_unchecked_argument(parser: argparse._ActionsContainer) -> None:
     """Add --unchecked."""
     parser.add_argument(
         "--unchecked",
