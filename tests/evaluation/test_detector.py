@@ -105,7 +105,10 @@ def test_nms_keeps_what_brute_force_keeps(rows: list[tuple[int, ...]], threshold
     boxes = [[float(x), float(y), float(x + w), float(y + h)] for x, y, w, h, _ in rows]
     scores = [score / 6 for *_, score in rows]  # few values, so that many are equal
     kept = nms(torch.tensor(boxes).reshape(-1, 4), torch.tensor(scores), iou_threshold=threshold)
-    assert kept.tolist() == slow_nms(boxes, scores, threshold)
+    wanted = slow_nms(boxes, scores, threshold)
+    assert kept.tolist() == wanted
+    few = nms(torch.tensor(boxes).reshape(-1, 4), torch.tensor(scores), iou_threshold=threshold, max_boxes=2)
+    assert few.tolist() == wanted[:2]
 
 
 def test_boxes_are_clipped_counted_and_ordered() -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from evaluation.onnxfile import node, write_onnx
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 STRIDES = (8, 16, 32)
@@ -31,20 +32,46 @@ def detector_weights(seed: int = 0) -> dict[str, np.ndarray]:
     return weights
 
 
-def write_tiny_scrfd(path: Path, *, seed: int = 0, landmarks: bool = True) -> Path:
+def write_tiny_scrfd(path: Path, *, seed: int = 0) -> Path:
     """Write a detector with SCRFD's outputs: scores, boxes and landmarks of strides 8, 16 and 32, two anchors a cell."""
-    weights = detector_weights(seed)
-    shaped, nodes, names = {}, [], []
-    for kind, width in (("score", 1), ("box", 4), ("point", 10))[: 3 if landmarks else 2]:
+    pools = [
+        node("AveragePool", ["pixels"], f"level_{stride}", kernel_shape=[stride] * 2, strides=[stride] * 2)
+        for stride in STRIDES
+    ]
+    return write_scrfd(path, levels=pools, weights={}, heads=detector_weights(seed))
+
+
+def write_scrfd(
+    path: Path,
+    *,
+    levels: Sequence[bytes],
+    weights: Mapping[str, np.ndarray],
+    heads: Mapping[str, np.ndarray],
+    score_maps: Mapping[int, np.ndarray] | None = None,
+) -> Path:
+    """Write a detector whose heads are 1x1 convolutions of `level_8`, `level_16` and `level_32`.
+
+    Args:
+        path: of the file.
+        levels: what makes these three of `pixels`.
+        weights: of that.
+        heads: as of `detector_weights`, with as many columns as a level has channels.
+        score_maps: added to scores before the sigmoid, by stride: `(1, 2, rows, columns)`.
+    """
+    shaped, nodes, names = dict(weights), list(levels), []
+    for kind, width in (("score", 1), ("box", 4), ("point", 10)):
         shaped[f"{kind}_shape"] = np.array([-1, width], dtype=np.int64)
         for stride in STRIDES:
-            name = f"{kind}_{stride}"
-            shaped[name] = weights[name][:, :, None, None]
-            shaped[f"{kind}_bias_{stride}"] = weights[f"{kind}_bias_{stride}"]
+            name, raw = f"{kind}_{stride}", f"{kind}_{stride}_raw"
+            shaped[name] = heads[name][:, :, None, None]
+            shaped[f"{kind}_bias_{stride}"] = heads[f"{kind}_bias_{stride}"]
+            nodes.append(node("Conv", [f"level_{stride}", name, f"{kind}_bias_{stride}"], raw))
+            if kind == "score" and stride in (score_maps or {}):
+                shaped[f"map_{stride}"] = (score_maps or {})[stride]
+                nodes.append(node("Add", [raw, f"map_{stride}"], f"{raw}_map"))
+                raw = f"{raw}_map"
             nodes += [
-                node("AveragePool", ["pixels"], f"{name}_pool", kernel_shape=[stride] * 2, strides=[stride] * 2),
-                node("Conv", [f"{name}_pool", name, f"{kind}_bias_{stride}"], f"{name}_raw"),
-                node("Sigmoid" if kind == "score" else "Identity", [f"{name}_raw"], f"{name}_value"),
+                node("Sigmoid" if kind == "score" else "Identity", [raw], f"{name}_value"),
                 node("Transpose", [f"{name}_value"], f"{name}_last", perm=[0, 2, 3, 1]),
                 node("Reshape", [f"{name}_last", f"{kind}_shape"], f"{name}_out"),
             ]

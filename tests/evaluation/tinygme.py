@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, cast
@@ -24,8 +25,16 @@ MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)
 
 
-def write_tiny_gme(folder: Path, *, seed: int = 0, hidden_size: int = 32) -> Path:
+def write_tiny_gme(folder: Path, *, seed: int = 0) -> Path:
     """Write a checkpoint as the published one is laid out: `Qwen2VLForConditionalGeneration`, its tokenizer and processor."""
+    tokenizer = write_reader(folder)
+    torch.manual_seed(seed)
+    Qwen2VLForConditionalGeneration(gme_config(tokenizer)).save_pretrained(folder)
+    return folder
+
+
+def write_reader(folder: Path) -> Qwen2Tokenizer:
+    """Write what makes numbers of texts and pictures, tokenizer and image processor; return the tokenizer."""
     trained = Tokenizer(models.BPE())
     trained.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)  # pyright: ignore[reportAttributeAccessIssue]
     alphabet = pre_tokenizers.ByteLevel.alphabet()
@@ -40,12 +49,20 @@ def write_tiny_gme(folder: Path, *, seed: int = 0, hidden_size: int = 32) -> Pat
         merges=cast("Any", [tuple(pair) for pair in bpe["merges"]]),
         additional_special_tokens=SPECIAL,
     )
+    tokenizer.save_pretrained(folder)
+    Qwen2VLImageProcessorPil().save_pretrained(folder)
+    return tokenizer
+
+
+def gme_config(
+    tokenizer: Qwen2Tokenizer, *, text: Mapping[str, Any] | None = None, vision: Mapping[str, Any] | None = None
+) -> Qwen2VLConfig:
+    """Return the shape of a model; `text` and `vision` are what another size has otherwise."""
     ids = {token: cast("int", tokenizer.convert_tokens_to_ids(token)) for token in SPECIAL}
-    torch.manual_seed(seed)
-    config = Qwen2VLConfig(
+    return Qwen2VLConfig(
         text_config={
             "vocab_size": len(tokenizer),
-            "hidden_size": hidden_size,
+            "hidden_size": 32,
             "intermediate_size": 48,
             "num_hidden_layers": 2,
             "num_attention_heads": 4,
@@ -54,24 +71,22 @@ def write_tiny_gme(folder: Path, *, seed: int = 0, hidden_size: int = 32) -> Pat
             "bos_token_id": None,
             "eos_token_id": tokenizer.eos_token_id,
             "initializer_range": 0.3,  # so that attention is not flat, and positions tell
+            **(text or {}),
         },
         vision_config={
             "depth": 2,
             "embed_dim": 32,
-            "hidden_size": hidden_size,
+            "hidden_size": 32,
             "num_heads": 2,
             "patch_size": 14,
             "initializer_range": 0.1,
+            **(vision or {}),
         },
         image_token_id=ids["<|image_pad|>"],
         video_token_id=ids["<|video_pad|>"],
         vision_start_token_id=ids["<|vision_start|>"],
         vision_end_token_id=ids["<|vision_end|>"],
     )
-    Qwen2VLForConditionalGeneration(config).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    Qwen2VLImageProcessorPil().save_pretrained(folder)
-    return folder
 
 
 def plain_patches(image: Image.Image, *, least: int, most: int) -> tuple[torch.Tensor, torch.Tensor]:

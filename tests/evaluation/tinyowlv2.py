@@ -2,40 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import Owlv2Config, Owlv2ForObjectDetection
 from transformers.models.owlv2.image_processing_pil_owlv2 import Owlv2ImageProcessorPil
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 
 def write_tiny_owlv2(folder: Path, *, seed: int = 0) -> Path:
     """Write a checkpoint as the published ones are laid out, for pictures of 64 pixels in patches of 16."""
     torch.manual_seed(seed)
-    config = Owlv2Config(
-        text_config={
-            "vocab_size": 20,
-            "hidden_size": 16,
-            "intermediate_size": 16,
-            "num_hidden_layers": 1,
-            "num_attention_heads": 2,
-            "bos_token_id": 1,
-            "eos_token_id": 2,
-        },
-        vision_config={
-            "hidden_size": 32,
-            "intermediate_size": 32,
-            "num_hidden_layers": 2,
-            "num_attention_heads": 2,
-            "image_size": 64,
-            "patch_size": 16,
-        },
-        projection_dim=16,
-    )
-    model = Owlv2ForObjectDetection(config)
+    model = Owlv2ForObjectDetection(owlv2_config())
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.ndim > 1:  # so that boxes and scores of different patches differ
@@ -45,3 +26,31 @@ def write_tiny_owlv2(folder: Path, *, seed: int = 0) -> Path:
     model.save_pretrained(folder)
     Owlv2ImageProcessorPil(size={"height": 64, "width": 64}).save_pretrained(folder)
     return folder
+
+
+def owlv2_config(
+    *, text: Mapping[str, Any] | None = None, vision: Mapping[str, Any] | None = None, projection_dim: int = 16
+) -> Owlv2Config:
+    """Return the shape of a model; `text` and `vision` are what another size has otherwise."""
+    return Owlv2Config(
+        text_config={
+            "vocab_size": 20,
+            "hidden_size": 16,
+            "intermediate_size": 16,
+            "num_hidden_layers": 1,
+            "num_attention_heads": 2,
+            "bos_token_id": 1,
+            "eos_token_id": 2,
+            **(text or {}),
+        },
+        vision_config={
+            "hidden_size": 32,
+            "intermediate_size": 32,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "image_size": 64,
+            "patch_size": 16,
+            **(vision or {}),
+        },
+        projection_dim=projection_dim,
+    )

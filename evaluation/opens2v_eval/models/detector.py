@@ -239,17 +239,20 @@ def select_boxes(
     xyxy = xyxy.clamp(min=0).minimum(xyxy.new_tensor([width, height, width, height]))
     seen = ((xyxy[:, 2:] - xyxy[:, :2]) >= 1).all(dim=1)
     xyxy, scores = xyxy[seen], scores[seen]
-    keep = nms(xyxy, scores, iou_threshold=nms_threshold)[:max_boxes]
+    keep = nms(xyxy, scores, iou_threshold=nms_threshold, max_boxes=max_boxes)
     return Boxes(xyxy=xyxy[keep].cpu().numpy(), scores=scores[keep].cpu().numpy())
 
 
-def nms(xyxy: torch.Tensor, scores: torch.Tensor, *, iou_threshold: float) -> torch.Tensor:
+def nms(
+    xyxy: torch.Tensor, scores: torch.Tensor, *, iou_threshold: float, max_boxes: int | None = None
+) -> torch.Tensor:
     """Return which boxes stay when each one, best first, removes those that overlap it too much.
 
     Args:
         xyxy: `(N, 4)`: left, top, right, bottom.
         scores: `(N,)`; of equal ones the first comes first.
         iou_threshold: an overlap (intersection over union) above it removes the lower box.
+        max_boxes: so many of the best, and none is looked at after them; None for all.
 
     Returns:
         `(K,) int64`, places in `xyxy`, best first.
@@ -262,6 +265,8 @@ def nms(xyxy: torch.Tensor, scores: torch.Tensor, *, iou_threshold: float) -> to
     gone = np.zeros(len(boxes), dtype=bool)
     kept = []
     for place in range(len(boxes)):
+        if len(kept) == max_boxes:
+            break
         if not gone[place]:
             kept.append(place)
             gone |= too_near[place]
