@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 import torch
 
 from opens2v_data.errors import DecodeError
+from opens2v_loaders.colour_check import ColourCheck
 from opens2v_loaders.destination import stream_to
 from opens2v_loaders.frames import decoded
 from opens2v_loaders.resize import resize
@@ -31,8 +32,16 @@ if TYPE_CHECKING:
 
 BackendName = Literal["pyav", "torchcodec", "torchcodec-nvdec", "pyav-nvdec", "pyav-upload"]
 
-# Pictures that torchcodec holds at once: 16 of 720p are 44 MB, 49 would be 135.
+# Pictures decoded, or converted, together: 16 of 720p are 44 MB of RGB, 49 would be 135.
 _PICTURES_AT_ONCE = 16
+_PIXELS_AT_ONCE = _PICTURES_AT_ONCE * 1280 * 720
+# Of the GPU, not of the clip: since torch 2.8 errors of CUDA itself have a class.
+_FAULTS_OF_THE_GPU = (torch.OutOfMemoryError, getattr(torch, "AcceleratorError", torch.OutOfMemoryError))
+
+
+def pictures_at_once(height: int, width: int) -> int:
+    """Return how many pictures are worked on together: as many as are 16 of 720p, 16 at most."""
+    return max(1, min(_PICTURES_AT_ONCE, _PIXELS_AT_ONCE // (height * width)))
 
 
 class UnfitError(Exception):
@@ -243,12 +252,14 @@ class TorchcodecBackend:
     a word. Cut-off files are refused all the same, and every frame's time is checked against the packet table.
 
     On a GPU (not run on a GPU yet) it decodes with NVDEC and converts with its own kernels: fewer formats are given to
-    it there, and a decoder that falls back to the CPU is given up.
+    it there, a decoder that falls back to the CPU is given up, and so is one whose colours are not the CPU's
+    (`colour_check`). What it cannot decode there is left to the next backend, which says what is wrong with the clip.
     """
 
     def __init__(self, device: Literal["cpu", "cuda"] = "cpu") -> None:
         self._device = device
         self.name: BackendName = "torchcodec" if device == "cpu" else "torchcodec-nvdec"
+        self._colours = ColourCheck()
 
     def probe(self, clip: OpenClip, job: Job) -> str | None:
         """Return what keeps it from decoding the clip as ours."""
@@ -264,39 +275,55 @@ class TorchcodecBackend:
             return f"it converts odd sizes ({context.width}x{context.height}) to other colours than PyAV does"
         if self._device == "cuda" and context.colorspace not in _MATRICES_ON_GPU:
             return f"colour matrix {context.colorspace} (ITU-T H.273) is not among those that it converts on a GPU"
-        return None
+        return self._colours.why_not(_kind_of(clip, job)) if self._device == "cuda" else None
 
     def read(self, clip: OpenClip, source: VideoSource, job: Job, target: Target) -> None:
-        """Decode in exact mode, 16 pictures at a time."""
+        """Decode in exact mode, see `pictures_at_once`."""
+        try:
+            self._read(clip, source, job, target)
+        except _FAULTS_OF_THE_GPU:
+            raise
+        except (DecodeError, RuntimeError, ValueError, IndexError) as error:
+            if self._device == "cuda":
+                raise UnfitError(f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]}") from error
+            if isinstance(error, DecodeError):
+                raise
+            raise DecodeError(
+                f"torchcodec does not decode the clip ({(str(error).splitlines() or [''])[0][:200]}); "
+                'decode it with backend="pyav", which says what is wrong with it'
+            ) from error
+
+    def _read(self, clip: OpenClip, source: VideoSource, job: Job, target: Target) -> None:
         from torchcodec.decoders import VideoDecoder  # pyright: ignore[reportPrivateImportUsage]
 
         wanted = job.wanted
         if not wanted:
             return
-        try:
-            decoder = VideoDecoder(
-                whole_bytes(source),
-                stream_index=clip.stream.index,
-                seek_mode="exact",
-                num_ffmpeg_threads=1,
-                device="cpu" if self._device == "cpu" else str(job.device),
-            )
-            if self._device == "cuda":
-                decoder.get_frame_at(wanted[0])  # only then is it known whether NVDEC took the clip
-                if decoder.cpu_fallback:
-                    raise UnfitError(f"torchcodec fell back to the CPU: {decoder.cpu_fallback}")
-            for start in range(0, len(wanted), _PICTURES_AT_ONCE):
-                indices = wanted[start : start + _PICTURES_AT_ONCE]
-                batch = decoder.get_frames_at(indices)
-                self._check_times(clip, indices, batch.pts_seconds)
-                target.put(indices, self._as_coded(clip, decoder, batch.data))
-        except torch.OutOfMemoryError:
-            raise  # no fault of the clip
-        except (RuntimeError, ValueError, IndexError) as error:
-            raise DecodeError(
-                f"torchcodec does not decode the clip ({str(error).splitlines()[0][:200]}); "
-                'decode it with backend="pyav", which says what is wrong with it'
-            ) from error
+        decoder = VideoDecoder(
+            whole_bytes(source),
+            stream_index=clip.stream.index,
+            seek_mode="exact",
+            num_ffmpeg_threads=1,
+            device="cpu" if self._device == "cpu" else str(job.device),
+        )
+        if self._device == "cuda":
+            if not decoder.cpu_fallback.status_known:  # its older decoder knows only with the first picture
+                decoder.get_frame_at(wanted[0])
+            if decoder.cpu_fallback:
+                raise UnfitError(f"torchcodec fell back to the CPU: {decoder.cpu_fallback}")
+            if decoder.metadata.rotation:  # some of its versions turn pictures on a GPU, some do not
+                raise UnfitError(f"the clip's display matrix turns it by {decoder.metadata.rotation:g} degrees")
+        at_once = pictures_at_once(clip.context.height, clip.context.width)
+        for start in range(0, len(wanted), at_once):
+            indices = wanted[start : start + at_once]
+            batch = decoder.get_frames_at(indices)
+            self._check_times(clip, indices, batch.pts_seconds)
+            pictures = self._as_coded(clip, decoder, batch.data)
+            if self._device == "cuda" and (
+                why := self._colours.look(_kind_of(clip, job), clip, indices[0], pictures[0])
+            ):
+                raise UnfitError(why)
+            target.put(indices, pictures)
 
     @staticmethod
     def _check_times(clip: OpenClip, indices: Sequence[int], pts_seconds: torch.Tensor) -> None:
@@ -320,6 +347,13 @@ class TorchcodecBackend:
                 f"the clip is {clip.context.width}x{clip.context.height}, torchcodec gives {found}: leave the clip out"
             )
         return turned
+
+
+def _kind_of(clip: OpenClip, job: Job) -> tuple[object, ...]:
+    """Return what torchcodec's colours may depend on."""
+    context = clip.context
+    pixel_format = context.format.name if context.format else None
+    return job.device, clip.codec, pixel_format, context.colorspace, context.color_range
 
 
 _CONVERTED_ALIKE = {

@@ -11,7 +11,7 @@ and the copies to a GPU were **not run on a GPU**.
 
 **Threads and processes.** A kept decoder belongs to one thread. On an H100 one process of 4 threads did not keep NVDEC
 busy, four did (120 clips/s): run several processes for more. They are the caller's to run: ranks of a loader that share a
-GPU, say. FFmpeg writes on CUDA's default stream, so a picture waits for what else was put there, a training step's kernels
+GPU, say. FFmpeg writes on CUDA's default stream, so 16 pictures wait for what else was put there, a training step's kernels
 among it: train on a stream of your own where NVDEC is to keep up.
 """
 
@@ -19,8 +19,8 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from contextlib import ExitStack, nullcontext
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -30,7 +30,7 @@ from av.codec import CodecContext
 from opens2v_data.errors import CorruptFrameError
 from opens2v_loaders import colour
 from opens2v_loaders.annexb import AnnexBPackets
-from opens2v_loaders.backends import BackendName, UnfitError
+from opens2v_loaders.backends import BackendName, UnfitError, pictures_at_once
 from opens2v_loaders.container import FFmpegError
 from opens2v_loaders.destination import stream_to
 from opens2v_loaders.frames import decoded
@@ -38,8 +38,7 @@ from opens2v_loaders.ring import Carrier, HostRing
 from opens2v_loaders.swscale import matrix_and_range
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from contextlib import AbstractContextManager
+    from collections.abc import Callable
 
     from av.video.codeccontext import VideoCodecContext
     from av.video.frame import VideoFrame
@@ -47,11 +46,9 @@ if TYPE_CHECKING:
     from opens2v_loaders.backends import Job, Target
     from opens2v_loaders.container import OpenClip, VideoSource
 
-# Pictures converted together: 16 of 720p are 22 MB of YUV, and ten times 59 MB (int32) while they are converted.
-_PICTURES_AT_ONCE = 16
 # Kept decoders per thread: each holds some twenty pictures of the GPU's memory.
 _KEPT_DECODERS = 4
-# H100, A100 and L4: AV1 is decoded by some only, and left to torchcodec and the CPU.
+# H100, A100 and L4: AV1 is decoded by some only, and left to torchcodec and the CPU; H.264 of ten bits by none.
 _NVDEC_CODECS = frozenset({"h264", "hevc", "vp9"})
 _NVDEC_FORMATS = {"yuv420p": "nv12", "yuvj420p": "nv12", "yuv420p10le": "p010le"}
 
@@ -74,7 +71,7 @@ class UploadBackend:
         """Decode, see `frames.decoded`; pictures travel as many together as a buffer of the ring holds."""
         height, width = clip.context.height, clip.context.width
         ring = job.ring or HostRing(stream_to(job.device), num_buffers=2)
-        with _on(job.device), ExitStack() as stack:
+        with ExitStack() as stack:
             now: _Look | None = None
             carrier: Carrier | None = None
             for frame_idx, frame in decoded(clip, job.wanted):
@@ -106,40 +103,34 @@ class NvdecBackend:
         pixel_format = context.format.name if context.format else None
         if clip.codec not in _NVDEC_CODECS:
             return f"codec {clip.codec}: only {', '.join(sorted(_NVDEC_CODECS))} are given to NVDEC"
-        if pixel_format not in _NVDEC_FORMATS:
-            return f"pixel format {pixel_format}: only {', '.join(_NVDEC_FORMATS)} are given to NVDEC"
+        if pixel_format not in _NVDEC_FORMATS or (clip.codec == "h264" and pixel_format.endswith("10le")):
+            return f"pixel format {pixel_format} of {clip.codec} is none that is given to NVDEC"
         return colour.why_not(pixel_format, codec=clip.codec, width=context.width, height=context.height)
 
     def read(self, clip: OpenClip, source: VideoSource, job: Job, target: Target) -> None:
-        """Decode with this thread's decoder for such clips; pictures are converted 16 at a time."""
+        """Decode with this thread's decoder for such clips; pictures are converted as many at a time as `Waiting` holds."""
         assert clip.context.format is not None  # else `probe` would have said no
         pixel_format = clip.context.format.name
-        with _on(job.device):
-            context = _DECODERS.borrow(clip, job.device)
-            try:
-                waiting: _Waiting | None = None
-                for frame_idx, frame in decoded(clip, job.wanted, context=context, packet_at=AnnexBPackets(clip)):
-                    if frame.format.name != "cuda":
-                        raise UnfitError(f"PyAV gave pictures in {frame.format.name}, not on the GPU")
-                    look = _Look.of(frame, pixel_format, clip.codec)
-                    if waiting is None or waiting.look != look:
-                        _flush(waiting, target)
-                        waiting = None
-                    planes = _planes_on_gpu(frame, pixel_format, job.device)
-                    waiting = waiting or _Waiting.empty(look, planes)
-                    is_full = waiting.add(frame_idx, planes)
-                    # The surface goes back to NVDEC with the frame, so the copy out of it must have ended.
-                    torch.cuda.current_stream(job.device).synchronize()
-                    if is_full:
-                        _flush(waiting, target)
-                        waiting = None
-                _flush(waiting, target)
-            except CorruptFrameError as error:
-                _DECODERS.drop(clip, job.device)
-                raise UnfitError(f"NVDEC gave no picture that is surely right ({error})") from error
-            except BaseException:
-                _DECODERS.drop(clip, job.device)
-                raise
+        context = _DECODERS.borrow(clip, job.device)
+        try:
+            waiting: Waiting | None = None
+            for frame_idx, frame in decoded(clip, job.wanted, context=context, packet_at=AnnexBPackets(clip)):
+                if frame.format.name != "cuda":
+                    raise UnfitError(f"PyAV gave pictures in {frame.format.name}, not on the GPU")
+                look = _Look.of(frame, pixel_format, clip.codec)
+                if waiting is None or waiting.look != look:
+                    if waiting is not None:
+                        waiting.convert()
+                    waiting = Waiting(look=look, target=target)
+                waiting.add(frame_idx, _planes_on_gpu(frame, pixel_format))
+            if waiting is not None:
+                waiting.convert()
+        except CorruptFrameError as error:
+            _DECODERS.drop(clip, job.device)
+            raise UnfitError(f"NVDEC gave no picture that is surely right ({error})") from error
+        except BaseException:
+            _DECODERS.drop(clip, job.device)
+            raise
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,30 +169,41 @@ class _Look:
 
 
 @dataclass(kw_only=True)
-class _Waiting:
-    """Pictures of one look that wait on the GPU to be converted together; planes `(16, h, w)`."""
+class Waiting:
+    """Pictures of one look that lie in the decoder's memory, and are converted together.
+
+    Their tensors keep that memory: FFmpeg writes the next picture elsewhere (it copies each out of NVDEC's own surfaces, of
+    which there are few). It is given back once the conversion has ended, not when it was asked for.
+
+    Attributes:
+        look: how they are converted.
+        target: where they go.
+    """
 
     look: _Look
-    planes: list[torch.Tensor]
-    indices: list[int]
+    target: Target
+    _indices: list[int] = field(default_factory=list)
+    _pictures: list[list[torch.Tensor]] = field(default_factory=list)
 
-    @classmethod
-    def empty(cls, look: _Look, like: Sequence[torch.Tensor]) -> _Waiting:
-        planes = [plane.new_empty((_PICTURES_AT_ONCE, *plane.shape)) for plane in like]
-        return cls(look=look, planes=planes, indices=[])
+    def add(self, frame_idx: int, planes: list[torch.Tensor]) -> None:
+        """Take a picture's planes, luma and chroma as NV12 or P010 has them; convert when there are enough."""
+        self._indices.append(frame_idx)
+        self._pictures.append(planes)
+        if len(self._indices) == pictures_at_once(*planes[0].shape):
+            self.convert()
 
-    def add(self, frame_idx: int, planes: Sequence[torch.Tensor]) -> bool:
-        """Copy a picture in; return whether there is no room for another."""
-        for mine, plane in zip(self.planes, planes, strict=True):
-            mine[len(self.indices)].copy_(plane)
-        self.indices.append(frame_idx)
-        return len(self.indices) == _PICTURES_AT_ONCE
-
-
-def _flush(waiting: _Waiting | None, target: Target) -> None:
-    if waiting is not None and waiting.indices:
-        planes = [plane[: len(waiting.indices)] for plane in waiting.planes]
-        waiting.look.converting_to(target)(waiting.indices, planes)
+    def convert(self) -> None:
+        """Convert what there is, and wait for that."""
+        if not self._indices:
+            return
+        device = self.target.job.device
+        if device.type == "cuda":  # FFmpeg writes on CUDA's default stream; this is torch's, which may be another
+            torch.cuda.current_stream(device).wait_stream(torch.cuda.default_stream(device))
+        luma, chroma = (torch.stack(planes) for planes in zip(*self._pictures, strict=True))
+        self.look.converting_to(self.target)(self._indices, split_chroma(luma, chroma))
+        if device.type == "cuda":
+            torch.cuda.current_stream(device).synchronize()
+        self._indices, self._pictures = [], []
 
 
 def _planes(frame: VideoFrame) -> list[torch.Tensor]:
@@ -214,23 +216,20 @@ def _planes(frame: VideoFrame) -> list[torch.Tensor]:
     return planes
 
 
-def _planes_on_gpu(frame: VideoFrame, pixel_format: str, device: torch.device) -> list[torch.Tensor]:
-    """Return Y, U and V of an NV12 or P010 picture on the GPU, as `_planes` does; valid while the frame lives."""
+def _planes_on_gpu(frame: VideoFrame, pixel_format: str) -> list[torch.Tensor]:
+    """Return luma and chroma of an NV12 or P010 picture where it is; they keep its memory."""
     expected, found = _NVDEC_FORMATS[pixel_format], getattr(frame.sw_format, "name", None)
     if found != expected:
         raise UnfitError(f"NVDEC gave {found} for {pixel_format}; expected {expected}")
-    # FFmpeg writes on CUDA's default stream; the copy is on torch's, which may be another.
-    torch.cuda.current_stream(device).wait_stream(torch.cuda.default_stream(device))
-    luma, chroma = (torch.from_dlpack(cast("Any", plane).__dlpack__()) for plane in frame.planes[:2])
-    return split_chroma(luma, chroma)
+    return [torch.from_dlpack(cast("Any", plane).__dlpack__()) for plane in frame.planes[:2]]
 
 
 def split_chroma(luma: torch.Tensor, chroma: torch.Tensor) -> list[torch.Tensor]:
     """Return Y, U and V of NV12 (uint8), or of P010 (uint16, ten bits in the upper part) as int16.
 
     Args:
-        luma: `(H, W)`.
-        chroma: `(H/2, W/2, 2)`.
+        luma: `(…, H, W)`.
+        chroma: `(…, H/2, W/2, 2)`.
     """
     if luma.dtype != torch.uint8:
         luma, chroma = (
@@ -244,16 +243,24 @@ class _Decoders(threading.local):
 
     def __init__(self) -> None:
         self._kept: OrderedDict[tuple[str, int, int, torch.device], VideoCodecContext] = OrderedDict()
+        self._refused: dict[tuple[str, torch.device], str] = {}
 
     def borrow(self, clip: OpenClip, device: torch.device) -> VideoCodecContext:
-        """Return a decoder for such clips, ready for the first packet of a span."""
-        key = self._key(clip, device)
+        """Return a decoder for such clips, ready for the first packet of a span.
+
+        Raises:
+            UnfitError: there is none; it is not tried again.
+        """
+        key, kind = self._key(clip, device), (clip.codec, device)
         context = self._kept.pop(key, None)
         if context is None:
+            if kind in self._refused:
+                raise UnfitError(self._refused[kind])
             try:
                 context = self._make(clip.codec, device)
             except (FFmpegError, NotImplementedError, RuntimeError, ValueError) as error:
-                raise UnfitError(f"PyAV makes no NVDEC decoder for {clip.codec}: {error}") from error
+                self._refused[kind] = f"PyAV makes no NVDEC decoder for {clip.codec}: {error}"
+                raise UnfitError(self._refused[kind]) from error
         self._kept[key] = context
         while len(self._kept) > _KEPT_DECODERS:
             self._kept.popitem(last=False)
@@ -271,9 +278,8 @@ class _Decoders(threading.local):
     def _make(codec: str, device: torch.device) -> VideoCodecContext:
         from av.codec.hwaccel import HWAccel
 
-        torch.cuda.synchronize(
-            device
-        )  # makes torch's CUDA context current in this thread; FFmpeg takes the current one
+        # Makes torch's CUDA context current in this thread; FFmpeg takes the current one.
+        torch.cuda.synchronize(device)
         acceleration = HWAccel(
             "cuda",
             device=str(device.index) if device.index else None,
@@ -282,6 +288,8 @@ class _Decoders(threading.local):
             is_hw_owned=True,
         )
         context = cast("VideoCodecContext", CodecContext.create(codec, "r", hwaccel=acceleration))
+        if not context.is_hwaccel:
+            raise ValueError("its decoder has no CUDA in this FFmpeg")
         context.thread_count = 1
         return context
 
@@ -298,7 +306,3 @@ def _why_no_nvdec() -> str | None:
     if "cuda" not in hwdevices_available() or not hasattr(HWAccel, "is_hw_owned"):
         return "this PyAV's FFmpeg was built without CUDA, or cannot leave pictures on the GPU; 17 and later can"
     return None
-
-
-def _on(device: torch.device) -> AbstractContextManager[object]:
-    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()

@@ -36,6 +36,7 @@ from opens2v_loaders.backends import (
 )
 from opens2v_loaders.container import OpenClip
 from opens2v_loaders.cuda import NvdecBackend, UploadBackend
+from opens2v_loaders.destination import on_device
 from opens2v_loaders.frames import clip_box
 from opens2v_loaders.swscale import matrix_and_range
 
@@ -161,8 +162,9 @@ def decode(
         clip.table.check((*job.indices, *job.full))
         if clip.context.format is None or not clip.context.format.is_rgb:
             matrix_and_range(clip.context.colorspace, clip.context.color_range, "")
-        target = Target(job=job, frames=_checked_out(out, job) if out is not None else _made_out(job))
-        choice = _read(clip, data, job, target, backend)
+        with on_device(where):
+            target = Target(job=job, frames=_checked_out(out, job) if out is not None else _made_out(job))
+            choice = _read(clip, data, job, target, backend)
         pts = clip.table.pts[clip.table.position[list(job.indices)]]
         pts_seconds = torch.tensor([float(int(value) * clip.time_base) for value in pts], dtype=torch.float64)
     return DecodedClip(

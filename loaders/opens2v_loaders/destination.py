@@ -12,6 +12,7 @@ stream that is late.
 
 from __future__ import annotations
 
+import threading
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Protocol
 
@@ -102,13 +103,16 @@ class CudaDestination:
     """
 
     def __init__(self, device: torch.device, *, num_threads: int) -> None:
-        self._device, self._stream = device, CudaStream(device)
+        self._device, self._stream, self._streams = device, CudaStream(device), threading.local()
         self.ring: HostRing = HostRing(self._stream, num_buffers=num_threads + _BUFFERS_ON_THEIR_WAY)
 
     @contextmanager
     def working(self) -> Iterator[None]:
-        """Give the thread a stream of its own."""
-        with torch.cuda.device(self._device), torch.cuda.stream(torch.cuda.Stream(self._device)):
+        """Give the thread a stream of its own, the same each time: torch keeps freed memory for each stream."""
+        stream: torch.cuda.Stream | None = getattr(self._streams, "own", None)
+        if stream is None:
+            stream = self._streams.own = torch.cuda.Stream(self._device)
+        with torch.cuda.device(self._device), torch.cuda.stream(stream):
             yield
 
     def new_batch(self, shape: Sequence[int]) -> torch.Tensor:
@@ -167,6 +171,11 @@ class _CudaMark:
 
     def wait(self) -> None:
         self._event.synchronize()
+
+
+def on_device(device: torch.device) -> AbstractContextManager[object]:
+    """Return the context in which a GPU is the thread's: events, pinned memory and FFmpeg take the current one."""
+    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
 
 
 def stream_to(device: torch.device) -> DeviceStream:

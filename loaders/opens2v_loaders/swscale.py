@@ -76,7 +76,10 @@ class Converter:
         Raises:
             DecodeError: a colour matrix nobody converts.
         """
-        matrix, color_range = _colour_of(frame)
+        return self.rgb_as(frame, *_colour_of(frame))
+
+    def rgb_as(self, frame: VideoFrame, matrix: int, color_range: int) -> np.ndarray:
+        """Return the same as if the frame were marked so, see `matrix_and_range`."""
         return _pixels(_converted(self._to_rgb, frame, matrix=matrix, source=color_range, target=FULL, format="rgb24"))
 
     def small_rgb(self, frame: VideoFrame, box_xyxy: tuple[int, int, int, int], size: tuple[int, int]) -> np.ndarray:

@@ -149,10 +149,10 @@ def test_without_torchcodec_its_backend_names_the_install_command(monkeypatch: p
         ("B-frames", None),
         ("HEVC", None),
         ("VP9", None),
-        ("ten bits", None),
+        ("ten bits", "pixel format yuv420p10le of h264 is none that is given to NVDEC"),
         ("AV1", "codec av1: only h264, hevc, vp9"),
         ("MPEG-4 part 2", "codec mpeg4: only h264, hevc, vp9"),
-        ("4:4:4", "pixel format yuv444p: only yuv420p, "),
+        ("4:4:4", "pixel format yuv444p of h264 is none that is given to NVDEC"),
         ("odd size", "odd size 63x47"),
     ],
 )
