@@ -33,9 +33,11 @@ except ImportError as error:
 if TYPE_CHECKING:
     from types import FrameType
 
+    from starlette.routing import Route
     from starlette.types import ASGIApp
 
     from opens2v_data.dataset import OpenS2V
+    from opens2v_explorer.evaluation.loading import Evaluation
 
 SCRIPT = Path(__file__).with_name("script") / "run.py"
 
@@ -99,7 +101,7 @@ def make_app(
     from opens2v_explorer.verdicts.routes import routes as verdict_routes
 
     use(explorer)
-    routes = [*media_routes(explorer), *verdict_routes(explorer), nothing_else()]
+    routes = [*media_routes(explorer), *verdict_routes(explorer), *_evaluation_routes(explorer), nothing_else()]
     hosts = hosts or Hosts()
     if not pages:
         return Starlette(routes=routes, middleware=[Middleware(Guard, hosts=hosts, token=explorer.token)])
@@ -113,6 +115,14 @@ def make_app(
     return streamlit.App(SCRIPT, routes=routes, middleware=middleware)
 
 
+def _evaluation_routes(explorer: Explorer) -> list[Route]:
+    if explorer.evaluation is None:
+        return []
+    from opens2v_explorer.evaluation.routes import routes
+
+    return routes(explorer.evaluation)
+
+
 def make_explorer(
     catalog: OpenS2V,
     *,
@@ -122,6 +132,7 @@ def make_explorer(
     verdicts_path: str | os.PathLike[str] | None = None,
     cache_dir: str | os.PathLike[str] | None = None,
     cache_gb: float = 2.0,
+    evaluation: Evaluation | None = None,
 ) -> Explorer:
     """Open what surrounds a catalog.
 
@@ -132,6 +143,7 @@ def make_explorer(
         reviewer: whose verdicts are written; by default the user's.
         verdicts_path: file of verdicts; by default `default_verdicts_path`.
         cache_dir, cache_gb: where pictures are kept, and how much of them; 0: none.
+        evaluation: models on the benchmark, which have a page then.
 
     Raises:
         QueryError: no saved slice, or another catalog's.
@@ -152,6 +164,7 @@ def make_explorer(
         start_slice=start_slice,
         slice_name=None if slice_path is None else Path(slice_path).name,
         reviewer=reviewer or default_reviewer(),
+        evaluation=evaluation,
     )
 
 
@@ -180,6 +193,7 @@ def serve(
     verdicts_path: str | os.PathLike[str] | None = None,
     cache_dir: str | os.PathLike[str] | None = None,
     cache_gb: float = 2.0,
+    evaluation: Evaluation | None = None,
     open_browser: bool = False,
     on_ready: Callable[[str], None] | None = None,
     on_warning: Callable[[str], None] | None = None,
@@ -188,7 +202,7 @@ def serve(
 
     Args:
         catalog: what is looked at.
-        slice_path, remap, reviewer, verdicts_path, cache_dir, cache_gb: see `make_explorer`.
+        slice_path, remap, reviewer, verdicts_path, cache_dir, cache_gb, evaluation: see `make_explorer`.
         host: address to bind; only this machine can reach the default.
         port: 0 takes a free one.
         allow_hosts: further names to answer under, such as a proxy's.
@@ -214,6 +228,7 @@ def serve(
         verdicts_path=verdicts_path,
         cache_dir=cache_dir,
         cache_gb=cache_gb,
+        evaluation=evaluation,
     )
     listening = bound(host, port)
     port = listening.getsockname()[1]

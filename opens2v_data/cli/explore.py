@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from opens2v_data.cli.evaluated import add_model_arguments, evaluation_of
 from opens2v_data.cli.output import add_catalog_argument, note
 
 NAME = "explore"
@@ -60,6 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="file of verdicts (default: one per catalog in ~/.local/share/opens2v/verdicts)",
     )
     judging.add_argument("--reviewer", metavar="NAME", help="whose verdicts are written (default: the user's name)")
+    add_model_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -86,6 +88,7 @@ def run(arguments: argparse.Namespace) -> int:
         reviewer=arguments.reviewer,
         verdicts_path=arguments.verdicts,
         cache_gb=arguments.cache_gb,
+        evaluation=evaluation_of(arguments),
         open_browser=not arguments.no_browser,
         on_ready=lambda address: note(f"{dataset.catalog.uri} is at {address} (Ctrl-C ends it)"),
         on_warning=note,
