@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import opens2v_data
+from explorer.benchmark import Benchmark, write_benchmark
 from explorer.servers import Server, start
 
 if TYPE_CHECKING:
@@ -109,13 +110,24 @@ def broken_catalog(sample_release: Path, tmp_path_factory: pytest.TempPathFactor
 
 
 @pytest.fixture(scope="session")
-def running_explorer(broken_catalog: BrokenCatalog, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The explorer of `broken_catalog`, running until the session ends; its verdicts are shared by the tests of a session."""
+def benchmark_files(tmp_path_factory: pytest.TempPathFactory) -> Benchmark:
+    """A small benchmark with two models; only read."""
+    return write_benchmark(tmp_path_factory.mktemp("benchmark"))
+
+
+@pytest.fixture(scope="session")
+def running_explorer(
+    broken_catalog: BrokenCatalog, benchmark_files: Benchmark, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    """The explorer of `broken_catalog`, with two models on a small benchmark, running until the session ends.
+
+    Its verdicts are shared by the tests of a session.
+    """
     folder = tmp_path_factory.mktemp("explorer")
     # What lies in the folder where somebody starts it must not open a door or send anything anywhere.
     (folder / ".streamlit").mkdir()
     (folder / ".streamlit" / "config.toml").write_text(SETTINGS)
-    server = start(broken_catalog.root, folder)
+    server = start(broken_catalog.root, folder, *benchmark_files.options())
     try:
         yield server
     finally:

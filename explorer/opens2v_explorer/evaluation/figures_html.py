@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
@@ -9,12 +10,18 @@ from typing import Any
 from opens2v_explorer.evaluation.loading import BoardRow, Evaluation, Mode
 from opens2v_explorer.states import state
 
+_BREAK = re.compile(r"(?<=[a-z])(?=[A-Z])")
 NONE = '<span aria-label="missing">–</span>'
 
 
 def percent(share: float | None) -> str:
     """Return a share as percent without the sign, as leaderboards print it."""
     return NONE if share is None else f"{100 * share:.2f}"
+
+
+def broken(name: str) -> str:
+    """Return a column's name as HTML that may be broken between its words."""
+    return _BREAK.sub("<wbr>", escape(name))
 
 
 def columns_of(evaluation: Evaluation) -> dict[str, str]:
@@ -33,7 +40,7 @@ def totals_html(evaluation: Evaluation, mode: Mode) -> str:
     best = {metric: _highest([model["shares"][metric] for model in scored]) for metric in columns}
     tops = {one: _highest([by_mode[one][model["name"]]["total"] for model in scored]) for one in by_mode}
     head = '<th scope="col">Model</th>' + "".join(
-        f'<th scope="col" class="o-number">{escape(text)}</th>'
+        f'<th scope="col" class="o-number">{broken(text)}</th>'
         for text in ("Total, published", "Total, corrected", *columns.values(), "Videos")
     )
     rows = []
@@ -76,7 +83,7 @@ def board_html(evaluation: Evaluation) -> str:
     everyone: list[tuple[BoardRow, Sequence[str] | None]] = [*own, *((row, None) for row in board.rows)]
     everyone.sort(key=lambda one: (one[0].total is None, -(one[0].total or 0.0)))
     head = '<th scope="col" class="o-number">Rank</th><th scope="col">Model</th>' + "".join(
-        f'<th scope="col" class="o-number">{escape(text)}</th>'
+        f'<th scope="col" class="o-number">{broken(text)}</th>'
         for text in ("Total", *(columns.get(metric, metric) for metric in board.metrics))
     )
     rows = []
@@ -120,7 +127,7 @@ def notes_html(evaluation: Evaluation) -> str:
             ]
         if said:
             parts.append(f"<h3>{escape(name)}</h3><ul>{_items(said)}</ul>")
-    return _fold("eval-notes", "What is to be known of these figures", "".join(parts))
+    return _fold("eval-notes", "What is to be known of these figures", f'<div class="o-notes">{"".join(parts)}</div>')
 
 
 def _total(model: Mapping[str, Any], columns: Mapping[str, str], best: float | None) -> str:
@@ -129,7 +136,8 @@ def _total(model: Mapping[str, Any], columns: Mapping[str, str], best: float | N
     interval = model["total_interval"]
     lines = [] if interval is None else [f"{100 * interval[0]:.2f} to {100 * interval[1]:.2f}"]
     if model["missing"]:
-        lines.append(f"without {', '.join(columns[metric] for metric in model['missing'])}")
+        lacking = ", ".join(columns[metric] for metric in model["missing"])
+        lines.append(f'<span class="o-lacks">without {escape(lacking)}</span>')
     return _number(model["total"], best, lines)
 
 
@@ -139,8 +147,9 @@ def _metric(model: Mapping[str, Any], metric: str, best: float | None) -> str:
 
 
 def _number(share: float | None, best: float | None, lines: Sequence[str]) -> str:
+    """Return a cell: a number, and below it lines of HTML."""
     mark = " o-best" if share is not None and share == best else ""
-    more = "".join(f'<span class="o-under">{escape(line)}</span>' for line in lines)
+    more = "".join(f'<span class="o-under">{line}</span>' for line in lines)
     return f'<td class="o-number"><span class="o-share{mark}">{percent(share)}</span>{more}</td>'
 
 

@@ -29,7 +29,7 @@ def item_html(one: Listed, href: str, *, column: str) -> str:
     if one.apart is not None:
         said = f"{100 * one.apart:.2f} apart"
     elif one.mean is not None:
-        said = percent(one.mean)
+        said = f"{percent(one.mean)}, one score"
     else:
         said = f"no {column}"
     lacking = ""
@@ -92,7 +92,7 @@ def _scores(evaluation: Evaluation, videos: Sequence[Mapping[str, Any]]) -> str:
     """Return the scores of all models, a row per metric: in the metric's own unit, and as a share in percent."""
     names = [video["model"] for video in videos]
     head = "".join(f'<th scope="colgroup" colspan="2">{escape(name)}</th>' for name in names)
-    units = '<th scope="col" class="number">value</th><th scope="col" class="number">of 100</th>' * len(names)
+    units = '<th scope="col" class="number first">value</th><th scope="col" class="number">of 100</th>' * len(names)
     rows = []
     for metric, column in columns_of(evaluation).items():
         shares = [video["shares"][metric] for video in videos]
@@ -100,9 +100,9 @@ def _scores(evaluation: Evaluation, videos: Sequence[Mapping[str, Any]]) -> str:
         best = max(known) if len(known) > 1 else None
         cells = "".join(_cells(evaluation, video, metric, best) for video in videos)
         apart = f"{100 * (max(known) - min(known)):.2f}" if len(known) > 1 else stage.number(None)
-        last = f'<td class="number">{apart}</td>' if len(names) > 1 else ""
+        last = f'<td class="number first">{apart}</td>' if len(names) > 1 else ""
         rows.append(f'<tr data-metric="{escape(metric)}"><th scope="row">{escape(column)}</th>{cells}{last}</tr>')
-    more = '<th scope="col" rowspan="2" class="number">Apart</th>' if len(names) > 1 else ""
+    more = '<th scope="col" rowspan="2" class="number first">Apart</th>' if len(names) > 1 else ""
     said = "Scores of this prompt: in the metric's own unit, and scaled to 100; the best is underlined"
     return (
         f'<div class="scroll" tabindex="0" role="region" aria-label="{said}"><table class="values" data-testid="values">'
@@ -120,10 +120,10 @@ def _cells(evaluation: Evaluation, video: Mapping[str, Any], metric: str, best: 
         found = state(code)
         words = escape(found.title) if value is None else f"{escape(found.title)}: {_plain(value)}"
         about = escape(f"{found.detail} {found.advice}".strip())
-        return f'<td colspan="2" class="why" data-state="{code}" title="{about}">{words}</td>'
+        return f'<td colspan="2" class="why first" data-state="{code}" title="{about}">{words}</td>'
     mark = ' class="best"' if share == best else ""
     said = '<span class="sr"> (best)</span>' if share == best else ""
-    return f'<td class="number">{_plain(value)}</td><td class="number"><span{mark}>{percent(share)}</span>{said}</td>'
+    return f'<td class="number first">{_plain(value)}</td><td class="number"><span{mark}>{percent(share)}</span>{said}</td>'
 
 
 def _answers(videos: Sequence[Mapping[str, Any]]) -> str:

@@ -72,7 +72,8 @@ def _filters(evaluation: Evaluation, asked: Asked) -> None:
     columns = columns_of(evaluation)
     domains = {"": f"All {len(evaluation)}", **{one: f"{one.capitalize()} domain" for one in evaluation.domain_keys}}
     groups = {"": "All categories", **{one: one for one in figures["categories"]}}
-    top = st.columns(4, vertical_alignment="bottom")
+    with st.container(key="eval-filters"):
+        top, bottom = (st.columns(4, vertical_alignment="bottom") for _ in range(2))
     with top[0]:
         _select("Category", "group", groups, asked.group)
     with top[1]:
@@ -85,7 +86,6 @@ def _filters(evaluation: Evaluation, asked: Asked) -> None:
         )
     with top[3]:
         _select("Only where", "only", ONLY_NAMES, asked.only)
-    bottom = st.columns(4, vertical_alignment="bottom")
     with bottom[0]:
         _select("Metric", "metric", columns, asked.metric)
     with bottom[1]:

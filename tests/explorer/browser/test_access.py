@@ -23,6 +23,7 @@ ALL_PAGES = {
     "views": "/views",
     "sql": "/sql?sql=SELECT * FROM clips LIMIT 3",
     "review": "/review",
+    "evaluation": "/evaluation?prompt=faceobj_1",
     "nothing": "/browse?aesthetic=..1",
 }
 
