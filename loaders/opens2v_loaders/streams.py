@@ -22,6 +22,8 @@ except ImportError as error:
 
 import fsspec
 
+from opens2v_loaders.decoding import checked_device
+from opens2v_loaders.destination import destination_on
 from opens2v_loaders.options import LoaderOptions
 from opens2v_loaders.samples import Item, Recipe, absent, videos_of
 
@@ -30,7 +32,10 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from opens2v_data.triples import VideoRef
+    from opens2v_loaders.ring import Mark
     from opens2v_loaders.sampling import ClipSpec
+
+    _Ahead = tuple[Item, Mapping[str, Any], Future[tuple[dict[str, Any], Mark]]]
 
 _log = logging.getLogger("opens2v_loaders")
 
@@ -56,6 +61,7 @@ class DecodedRows:
     ) -> None:
         self._rows, self._recipe, self._epoch = rows, recipe, epoch
         self._on_bad, self._num_threads, self._read = on_bad, num_threads, read
+        self._destination = destination_on(recipe.device, num_threads=num_threads)
         self.num_taken = self.num_delivered = 0
         self.bad_keys: list[tuple[str, str]] = []
 
@@ -68,7 +74,7 @@ class DecodedRows:
         self.num_taken = self.num_delivered = 0
         self.bad_keys = []
         # Two for each thread: one that it decodes, one that it finds when that is done.
-        ahead: deque[tuple[Item, Mapping[str, Any], Future[dict[str, Any]]]] = deque()
+        ahead: deque[_Ahead] = deque()
         pool = ThreadPoolExecutor(self._num_threads, thread_name_prefix="opens2v-stream")
         try:
             for values in self._rows:
@@ -82,24 +88,28 @@ class DecodedRows:
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
-    def _decoded(self, item: Item) -> dict[str, Any]:
+    def _decoded(self, item: Item) -> tuple[dict[str, Any], Mark]:
         for clip in item.clips[:1]:
             if clip.video is None:
                 raise absent(clip)
-        video = torch.empty(self._recipe.shape, dtype=torch.uint8, device=self._recipe.device)
-        sample = self._recipe.make(item, videos_of(item, self._read), epoch=self._epoch, out=video, read_file=_no_files)
-        if self._recipe.device.type == "cuda":
-            torch.cuda.current_stream(self._recipe.device).synchronize()  # not run on a GPU yet
-        return {
+        data = videos_of(item, self._read)
+        with self._destination.working():
+            video = self._destination.new_batch(self._recipe.shape)
+            sample = self._recipe.make(
+                item, data, epoch=self._epoch, out=video, read_file=_no_files, ring=self._destination.ring
+            )
+            mark = self._destination.mark()
+        found = {
             "video": video,
             "frame_indices": torch.from_numpy(sample.frame_indices),
             "pts_seconds": sample.pts_seconds,
         }
+        return found, mark
 
-    def _next(self, ahead: deque[tuple[Item, Mapping[str, Any], Future[dict[str, Any]]]]) -> Iterator[dict[str, Any]]:
+    def _next(self, ahead: deque[_Ahead]) -> Iterator[dict[str, Any]]:
         item, values, future = ahead.popleft()
         try:
-            found = result_of(future)
+            found, mark = result_of(future)
         except (DecodeError, ArchiveError) as error:
             if self._on_bad == "raise":
                 raise
@@ -107,6 +117,7 @@ class DecodedRows:
             self.bad_keys.append((f"{clip.part}/{clip.key}", str(error)))
             _log.warning("%s of %s is left out: %s", clip.key, clip.part, error)
             return
+        self._destination.hand_out(found["video"], [mark])
         self.num_delivered += 1
         yield {**values, **found}
 
@@ -131,21 +142,21 @@ def decode_clips(
             not to decode (`IterableDataset.decode`), it is.
         clip: which frames, and to what size; `size` must be given.
         seed, epoch: of what is random in a sample: the same as a `ClipLoader`'s.
-        device: where the videos are wanted.
+        device: where the videos are wanted; each is there when its row is.
         on_bad: bad clips are left out, logged and counted, or raised.
         num_threads: that decode; None: one for each CPU.
         read: gives a clip's bytes; None: by its address `opens2v://…`, through fsspec. Rows read themselves one by one that
             way: with `opens2v_data.open(root, cache=…).read_bytes` they can be cached.
 
     Raises:
-        ValueError: an option that makes no sense.
+        ValueError: an option that makes no sense, or a device that is not there.
     """
     if clip.size is None:
         raise ValueError("clip.size must be given, (height, width)")
     if on_bad not in ("skip", "raise"):
         raise ValueError(f"on_bad must be skip or raise, not {on_bad!r}")
     undecoded = getattr(rows, "decode", None)
-    recipe = Recipe(clip=clip, subjects=None, seed=seed, device=torch.device(device))
+    recipe = Recipe(clip=clip, subjects=None, seed=seed, device=checked_device(device))
     return DecodedRows(
         undecoded(False) if callable(undecoded) else rows,  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
         recipe,

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from loaders.clips import HEIGHT, WIDTH
+from loaders.latestream import LateDestination
 from loaders.rowsource import FakeCatalog
 from opens2v_data.errors import NotAVideoError
 from opens2v_loaders.loader import ClipLoader
@@ -57,6 +58,40 @@ def test_a_stream_is_read_no_further_than_its_threads_need_and_they_end_with_the
     while any(t.name.startswith("opens2v-stream") for t in threading.enumerate()) and time.monotonic() < give_up_at:
         time.sleep(0.01)
     assert not [t.name for t in threading.enumerate() if t.name.startswith("opens2v-stream")]
+
+
+def test_a_device_that_is_late_has_each_video_when_its_row_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    catalog = FakeCatalog(num_rows=10, bad={4: "garbage"})
+    expected = list(decode_clips(rows_of(catalog), SPEC, read=catalog.read_bytes, num_threads=3))
+    made: list[LateDestination] = []
+
+    def late(device: torch.device, *, num_threads: int) -> LateDestination:
+        made.append(LateDestination(num_buffers=num_threads + 1, buffer_bytes=2 * 3 * HEIGHT * WIDTH + 64))
+        return made[-1]
+
+    monkeypatch.setattr("opens2v_loaders.streams.destination_on", late)
+    decoded = decode_clips(rows_of(catalog), SPEC, read=catalog.read_bytes, num_threads=3)
+    found = [(row["clip_id"], row["video"].clone()) for row in decoded]  # as they are when they are given
+    made[0].stream.end()
+    assert [number for number, _ in found] == [row["clip_id"] for row in expected]
+    assert all(torch.equal(video, row["video"]) for (_, video), row in zip(found, expected, strict=True))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_a_gpu_that_is_not_there_is_told_at_once() -> None:
+    with pytest.raises(ValueError, match=r"device 'cuda' was asked for, and torch .* finds no GPU here"):
+        decode_clips([], SPEC, device="cuda")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+def test_rows_on_a_gpu_are_those_of_the_cpu() -> None:
+    catalog = FakeCatalog(num_rows=12)
+    plain = decode_clips(rows_of(catalog), SPEC, read=catalog.read_bytes)
+    for row, mine in zip(
+        plain, decode_clips(rows_of(catalog), SPEC, read=catalog.read_bytes, device="cuda"), strict=True
+    ):
+        assert mine["video"].is_cuda
+        assert (mine["video"].cpu().int() - row["video"]).abs().max() <= 2
 
 
 def test_rows_of_pairs_and_specs_without_a_size_are_refused() -> None:
