@@ -12,6 +12,8 @@ from concurrent.futures import Future
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from opens2v_data.waiting import result_of
+
 Result = TypeVar("Result")
 
 
@@ -27,6 +29,13 @@ def start(function: Callable[..., Result], *arguments: Any, name: str) -> Future
 
     threading.Thread(target=work, name=name, daemon=True).start()
     return future
+
+
+def interruptible(call: Callable[[], Result]) -> Result:
+    """Call in another thread when this is the main one: Ctrl-C does not reach it inside foreign code or a socket's timeout."""
+    if threading.current_thread() is not threading.main_thread():
+        return call()
+    return result_of(start(call, name="opens2v-read"))
 
 
 class DaemonPool:

@@ -20,19 +20,13 @@ from urllib.parse import parse_qs, quote, urljoin, urlsplit
 from weakref import WeakSet
 
 from opens2v_data.archive.addresses import HubAddress, is_commit
-from opens2v_data.archive.http import (
-    Address,
-    AddressRefusedError,
-    Counters,
-    HttpOptions,
-    ask_size,
-    backoff,
-    head,
-    origin_of,
-    read_address,
-    retry_after_seconds,
-)
+from opens2v_data.archive.answers import AddressRefusedError, retry_after_seconds
+from opens2v_data.archive.careful import head, origin_of
+from opens2v_data.archive.daemons import interruptible
+from opens2v_data.archive.http import Address, ask_size, read_address
+from opens2v_data.archive.http_options import Counters, HttpOptions, backoff
 from opens2v_data.archive.names import name_fault
+from opens2v_data.archive.plain import Connections
 from opens2v_data.archive.quota import bucket_of
 from opens2v_data.archive.stores import Buffer, check_range
 from opens2v_data.errors import (
@@ -80,6 +74,7 @@ class HttpStore:
         self.counters = Counters()
         self._addresses: dict[str, Address] = {}
         self._sizes: dict[str, int] = {}
+        self._connections = Connections()
         self._lock = threading.Lock()
         _stores.add(self)
 
@@ -129,6 +124,7 @@ class HttpStore:
         """Forget connections; the store can still be used."""
         with self._lock:
             self._addresses.clear()
+        self._connections.close()
 
     def _after_fork(self) -> None:
         self._lock, self._addresses = threading.Lock(), {}
@@ -138,7 +134,9 @@ class HttpStore:
         with self._lock:
             if path not in self._addresses:
                 _check_name(path, self.uri)
-                self._addresses[path] = Address(f"{self.uri}/{quote(path)}", self.options)
+                self._addresses[path] = Address(
+                    f"{self.uri}/{quote(path)}", self.options, connections=self._connections
+                )
             return self._addresses[path]
 
 
@@ -199,6 +197,7 @@ class HubStore:
         self._headers = build_hf_headers(token=token, library_name="opens2v-data")
         self._commit = revision if revision is not None and is_commit(revision) else None
         self._flights: dict[str, _Flight] = {}
+        self._connections = Connections()
         self._lock = threading.Lock()
         _stores.add(self)
 
@@ -318,6 +317,7 @@ class HubStore:
         """Forget addresses and connections; the store can still be used."""
         with self._lock:
             self._flights.clear()
+        self._connections.close()
 
     def _after_fork(self) -> None:
         self._lock, self._flights = threading.Lock(), {}
@@ -372,7 +372,8 @@ class HubStore:
             return _Resolved(self._plain(url), int(size), None, is_plain=True)
         lifetime = _lifetime_seconds(target, headers.get("Date"))
         expires_at = None if lifetime is None else time.monotonic() + lifetime - min(EARLY_SECONDS, 0.1 * lifetime)
-        return _Resolved(Address(target, self.options), int(size), expires_at, is_plain=False)
+        address = Address(target, self.options, connections=self._connections)
+        return _Resolved(address, int(size), expires_at, is_plain=False)
 
     def _plain(self, url: str) -> Address:
         headers = {"Authorization": self._headers["authorization"]} if self._has_token else {}
@@ -392,7 +393,9 @@ class HubStore:
             self.counters.add(num_resolves=1, num_retries=int(attempt > 0))
             wait: float | None = None
             try:
-                status, answer = head(url, headers, label=path, timeout_seconds=self.options.timeout_seconds)
+                status, answer = interruptible(
+                    lambda: head(url, headers, label=path, timeout_seconds=self.options.timeout_seconds)
+                )
             except RemoteError as error:
                 reason, status = str(error), None
             else:

@@ -20,7 +20,7 @@ import pytest
 
 from archive.tars import MP4_START, written_by_tarfile
 from localhub import Faults, LocalHub
-from opens2v_data.archive import Part, Piece, http, remote
+from opens2v_data.archive import Part, Piece, careful, http, remote
 from opens2v_data.archive.chains import ChainOptions, ChainScan
 from opens2v_data.archive.fetch import Delivered, Fetcher, FetchOptions, Wanted
 from opens2v_data.archive.http import HttpOptions
@@ -56,6 +56,13 @@ def hub(folder: Path) -> Iterator[LocalHub]:
         yield server
 
 
+@pytest.fixture(params=["sockets", "obstore"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> http.Way:
+    """The way that ranges are first read by; http:// goes by sockets unless told otherwise."""
+    monkeypatch.setattr(http, "READS_BY_SOCKETS", request.param == "sockets")
+    return request.param
+
+
 def store_of(hub: LocalHub, **options: Any) -> HubStore:
     return HubStore(
         REPO, **{"revision": hub.head(REPO), "endpoint": hub.endpoint, "token": False, "options": FAST} | options
@@ -80,15 +87,19 @@ def read_many(store: HubStore, folder: Path, count: int, *, seed: int = 0, threa
         list(pool.map(check, ranges))
 
 
-def test_ranges_of_many_threads_are_right_and_each_piece_is_resolved_once(hub: LocalHub, folder: Path) -> None:
+def test_ranges_of_many_threads_are_right_and_each_piece_is_resolved_once(
+    hub: LocalHub, folder: Path, way: http.Way
+) -> None:
     store = store_of(hub)
     read_many(store, folder, 120)
+    assert store._flight(PIECES[0]).resolved(store).address.way == way
     counts = hub.counts()
     assert counts.resolve.num_requests == len(PIECES) == store.counters.num_resolves
     assert counts.cdn.num_bytes == store.counters.num_bytes
     assert store.counters.num_retries == 0
 
 
+@pytest.mark.usefixtures("way")
 def test_clips_may_be_had_as_buffers_that_are_not_copied(hub: LocalHub, folder: Path) -> None:
     data = [(folder / path).read_bytes() for path in PIECES]
     pieces = tuple(Piece(path=path, size_bytes=len(one)) for path, one in zip(PIECES, data, strict=True))
@@ -222,6 +233,7 @@ def test_addresses_that_expire_midway_are_had_anew_once_each(folder: Path) -> No
         assert server.counts().resolve.num_requests <= len(PIECES) * (expiries + 1)
 
 
+@pytest.mark.usefixtures("way")
 def test_a_refused_address_is_renewed_by_one_thread_for_all(hub: LocalHub, folder: Path) -> None:
     store = store_of(hub)
     for path in PIECES:
@@ -232,6 +244,7 @@ def test_a_refused_address_is_renewed_by_one_thread_for_all(hub: LocalHub, folde
     assert hub.counts().resolve.num_requests == 2 * len(PIECES)
 
 
+@pytest.mark.usefixtures("way")
 def test_faults_of_every_kind_leave_the_bytes_right(hub: LocalHub, folder: Path) -> None:
     hub.faults = Faults(
         p503=0.05, p429=0.02, retry_after_seconds=0, p_cut=0.02, p_wrong_length=0.03, p_whole_file=0.03, seed=3
@@ -394,7 +407,7 @@ def test_small_files_are_read_where_the_hub_redirects_them_to(folder: Path, with
 
 
 def test_the_token_is_kept_on_the_same_origin_only() -> None:
-    handler = http._SameHostRedirect()
+    handler = careful._SameHostRedirect()
     request = urllib.request.Request("https://hub.example/a", headers={"Range": "bytes=0-1"})
     request.add_unredirected_header("Authorization", "Bearer secret")
     for target, is_kept in (
@@ -425,11 +438,13 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
     assert subprocess.run([sys.executable, "-c", program], timeout=20, check=False).returncode == 0
 
 
-@pytest.mark.parametrize("route", ["cdn", "resolve"])
-def test_ctrl_c_does_not_wait_for_a_server(hub: LocalHub, route: Any) -> None:
+@pytest.mark.parametrize(("route", "by_sockets"), [("cdn", True), ("cdn", False), ("resolve", True)])
+def test_ctrl_c_does_not_wait_for_a_server(hub: LocalHub, route: Any, by_sockets: bool) -> None:
     hub.faults = Faults(latency_seconds=30, applies_to=frozenset({route}))
     program = f"""
+from opens2v_data.archive import http
 from opens2v_data.archive.remote import HubStore
+http.READS_BY_SOCKETS = {by_sockets}
 store = HubStore({REPO!r}, revision={hub.head(REPO)!r}, endpoint={hub.endpoint!r}, token=False)
 print("ready", flush=True)
 store.read_range({PIECES[0]!r}, 0, 10)
@@ -513,8 +528,9 @@ def test_a_body_that_trickles_is_given_up_and_said_to_be_slow(hub: LocalHub) -> 
     assert hub.counts().cdn.num_requests == 2
 
 
-def test_a_slow_body_that_comes_in_time_is_read(hub: LocalHub, folder: Path) -> None:
-    # The fast way has a second for all of it; a repetition gets one more for each 64 KiB.
+def test_a_slow_body_that_comes_in_time_is_read(hub: LocalHub, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # obstore has a second for all of it; a repetition gets one more for each 64 KiB.
+    monkeypatch.setattr(http, "READS_BY_SOCKETS", False)
     store = store_of(hub, options=HttpOptions(attempts=3, backoff_seconds=0.01, timeout_seconds=1.0))
     store.size(PIECES[0])
     hub.faults = Faults(bandwidth_bytes_per_second=130_000, applies_to=frozenset({"cdn"}))
@@ -529,7 +545,7 @@ def test_a_proxy_that_ignores_ranges_is_read_from_the_start_up_to_a_limit(
     store.size(PIECES[0])
     hub.faults = Faults(p_whole_file=1.0, applies_to=frozenset({"cdn"}))
     assert store.read_range(PIECES[0], 120_000, 5_000) == (folder / PIECES[0]).read_bytes()[120_000:125_000]
-    monkeypatch.setattr(http, "MAX_WASTE_BYTES", 100_000)
+    monkeypatch.setattr(careful, "MAX_WASTE_BYTES", 100_000)
     assert store.read_range(PIECES[0], 90_000, 10_000) == (folder / PIECES[0]).read_bytes()[90_000:100_000]
     with pytest.raises(RemoteError, match=r"the server ignores byte ranges \(status 200\)"):
         store.read_range(PIECES[0], 120_000, 5_000)
