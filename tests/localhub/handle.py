@@ -37,6 +37,7 @@ class LocalHub:
         token: the one token that is good.
         lfs_threshold_bytes: files of this size or more are behind the second host.
         redirect_small_files: answer other files with a relative redirect, as the Hub does, instead of at once.
+        cdn_front: what addresses of the second host begin with, where something stands before it (TLS); None for its own.
         faults: what goes wrong from the start.
     """
 
@@ -50,6 +51,7 @@ class LocalHub:
         token: str = DEFAULT_TOKEN,
         lfs_threshold_bytes: int = 1000,
         redirect_small_files: bool = False,
+        cdn_front: str | None = None,
         faults: Faults | None = None,
     ) -> None:
         repos = source if isinstance(source, Mapping) else {}
@@ -62,6 +64,7 @@ class LocalHub:
             "token": token,
             "lfs_threshold_bytes": lfs_threshold_bytes,
             "redirect_small_files": redirect_small_files,
+            "cdn_front": cdn_front,
         }
         self.token = token
         # -S: no site-packages, which the server does not need and which take longer to find than the rest to start

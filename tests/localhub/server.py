@@ -34,9 +34,10 @@ async def _serve(options: dict[str, Any], folder: Path) -> None:
     hub_port, cdn_port = (door.getsockname()[1] for door in doors)
     folder.mkdir(parents=True, exist_ok=True)
     limit, window_seconds = options["resolve_quota"] or (None, 0.0)
+    cdn_endpoint = f"http://localhost:{cdn_port}"
     hub = Hub(
         endpoint=f"http://127.0.0.1:{hub_port}",
-        cdn_endpoint=f"http://localhost:{cdn_port}",
+        cdn_endpoint=options.get("cdn_front") or cdn_endpoint,
         token=options["token"],
         page_size=options["page_size"],
         lfs_threshold_bytes=options["lfs_threshold_bytes"],
@@ -49,7 +50,7 @@ async def _serve(options: dict[str, Any], folder: Path) -> None:
     for door, is_cdn in zip(doors, (False, True), strict=True):
         door.setblocking(False)
         tasks.add(asyncio.create_task(_accept(hub, door, is_cdn=is_cdn, tasks=tasks)))
-    sys.stdout.write(json.dumps({"endpoint": hub.endpoint, "cdn_endpoint": hub.cdn_endpoint}) + "\n")
+    sys.stdout.write(json.dumps({"endpoint": hub.endpoint, "cdn_endpoint": cdn_endpoint}) + "\n")
     sys.stdout.flush()
     await _parent_gone()
     for task in list(tasks):
