@@ -102,6 +102,7 @@ def decode(
     data: VideoSource,
     *,
     indices: Sequence[int],
+    crop: tuple[int, int, int, int] | None = None,
     crop_xyxy: tuple[int, int, int, int] | None = None,
     size: tuple[int, int] | None = None,
     full: Iterable[int] = (),
@@ -117,7 +118,8 @@ def decode(
     Args:
         data: an mp4, whole: its bytes, its path, or a seekable binary file, which is read from 0 and left open.
         indices: frame numbers in display order, from 0; repeats and any order are fine.
-        crop_xyxy: `(x0, y0, x1, y1)`, pixels of the decoded frame, half-open: what to keep of `indices`; cut to the frame.
+        crop, crop_xyxy: `(x0, y0, x1, y1)`, pixels of the decoded frame, half-open: what to keep of `indices`; cut to the
+            frame. Two names for one thing: `Clip.crop_xyxy` is given under either.
         size: `(height, width)` to resize the crop to, pixels; its aspect ratio is not kept. None does not resize.
         full: frame numbers wanted whole as well, e.g. the annotated one; its boxes and masks are in its crop.
         device: where the frames are wanted: `cpu`, `cuda`, `cuda:1`.
@@ -140,6 +142,9 @@ def decode(
         ValueError: an argument that makes no sense, a device that is not there, a backend that cannot do this job.
     """
     where = checked_device(device)
+    if crop is not None and crop_xyxy is not None:
+        raise ValueError(f"crop and crop_xyxy are one thing: give one of them, not {crop} and {crop_xyxy}")
+    crop_xyxy = crop if crop_xyxy is None else crop_xyxy
     if resize not in ("exact", "fast"):
         raise ValueError(f"resize must be exact or fast, not {resize!r}")
     if size is not None and (len(size) != 2 or min(size) < 1):

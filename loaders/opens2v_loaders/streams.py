@@ -1,6 +1,6 @@
 """Decode the rows of a `datasets` stream ahead of whoever takes them, in threads, in the stream's order.
 
-ds = load_dataset("opens2v-5m", streaming=True, split="train")
+ds = load_dataset("opens2v-5m", streaming=True)
 for row in decode_clips(ds, ClipSpec(size=(480, 832))):
     row["video"]        # (T, 3, H, W) uint8
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -28,7 +29,7 @@ from opens2v_loaders.options import LoaderOptions
 from opens2v_loaders.samples import Item, Recipe, absent, videos_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator
     from concurrent.futures import Future
 
     from opens2v_data.triples import VideoRef
@@ -123,7 +124,7 @@ class DecodedRows:
 
 
 def decode_clips(
-    rows: Iterable[Mapping[str, Any]],
+    rows: Iterable[Mapping[str, Any]] | Mapping[str, Iterable[Mapping[str, Any]]],
     clip: ClipSpec,
     *,
     seed: int = 0,
@@ -139,7 +140,7 @@ def decode_clips(
 
     Args:
         rows: of config regular or nexus-gpt, as `load_dataset("opens2v-5m", streaming=True)` gives them. Where it can be told
-            not to decode (`IterableDataset.decode`), it is.
+            not to decode (`IterableDataset.decode`), it is. A dict with one split is that split.
         clip: which frames, and to what size; `size` must be given.
         seed, epoch: of what is random in a sample: the same as a `ClipLoader`'s.
         device: where the videos are wanted; each is there when its row is.
@@ -155,6 +156,10 @@ def decode_clips(
         raise ValueError("clip.size must be given, (height, width)")
     if on_bad not in ("skip", "raise"):
         raise ValueError(f"on_bad must be skip or raise, not {on_bad!r}")
+    if isinstance(rows, Mapping):  # `load_dataset` without `split`
+        if len(rows) != 1:
+            raise ValueError(f"decode_clips takes the rows of one split, found {', '.join(rows) or 'none'}: choose one")
+        (rows,) = rows.values()
     undecoded = getattr(rows, "decode", None)
     recipe = Recipe(clip=clip, subjects=None, seed=seed, device=checked_device(device))
     return DecodedRows(

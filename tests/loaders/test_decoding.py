@@ -228,6 +228,7 @@ def test_asking_for_a_gpu_that_is_not_there_says_what_was_found(device: str | to
         ({"backend": "torchcodec-nvdec"}, "cannot decode this clip to cpu: it decodes on the GPU"),
         ({"backend": "pyav-nvdec"}, "cannot decode this clip to cpu: it decodes on the GPU"),
         ({"crop_xyxy": (9, 9, 9, 12)}, "x0 < x1"),
+        ({"crop": (0, 0, 9, 9), "crop_xyxy": (0, 0, 9, 9)}, "crop and crop_xyxy are one thing: give one of them"),
     ],
 )
 def test_arguments_that_make_no_sense_are_refused(arguments: dict[str, Any], complaint: str) -> None:
