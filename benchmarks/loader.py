@@ -9,12 +9,14 @@ order of the ways changes from run to run:
                          in sequence with PyAV), resizes them antialiased in float32 and crops; floats go to the main process
     DataLoader, ours     torch's DataLoader over `ClipLoader.as_torch_dataset()`: as many worker processes
     datasets stream      `decode_clips` over `load_dataset("opens2v-5m", streaming=True)`: as many threads
-    sequential           one clip after the other, for what one of them costs
+    sequential           one clip after the other, for what one of them costs; only with `--only sequential`
 
-CPU is that of the process and its workers between the first batch and the last; memory is the most that all of them held
-together at any half second, pages they share counted once (Pss).
+Every way gives exactly `--clips` clips and no more, and is measured from when it is asked for the first until it has ended,
+with its worker processes: what is decoded ahead is among them. CPU is that of the process and of all its workers; memory is
+the most that they held together at any half second, pages they share counted once (Pss). Packages are imported and rows
+counted beforehand; "first batch" is the only column with that in it.
 
-    python benchmarks/loader.py                     # 64 copies of the release's sample clip, or of a generated one
+    python benchmarks/loader.py                     # 16 copies of the release's sample clip, or of a generated one
     python benchmarks/loader.py --clips 128 --workers 4 --runs 5
     python benchmarks/loader.py --catalog ./opens2v-5m --release ./release --where "num_frames > 0"   # without upstream's
     pip install --no-deps --target rivals decord && python benchmarks/loader.py --rivals rivals
@@ -26,16 +28,16 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import itertools
 import json
 import os
 import random
+import resource
 import statistics
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +54,7 @@ def main() -> None:
     parser.add_argument("--release")
     parser.add_argument("--clip", type=Path, help="an mp4 to copy")
     parser.add_argument("--where", default="num_frames > 0", help="rows whose clips all decode")
-    parser.add_argument("--clips", type=int, default=64)
+    parser.add_argument("--clips", type=int, default=16, help="whole batches of them (default: 16)")
     parser.add_argument("--frames", type=int, default=49)
     parser.add_argument("--stride", type=int, default=3)
     parser.add_argument("--size", default="480x832")
@@ -60,12 +62,13 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--rivals", type=Path, help="folder with decord, see above")
-    parser.add_argument("--only", nargs="+", choices=WAYS, default=list(WAYS))
+    parser.add_argument("--only", nargs="+", choices=WAYS, default=list(WAYS[:-1]))
     parser.add_argument("--child", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:
         child(json.loads(arguments.child))
         return
+    arguments.clips = -(-arguments.clips // arguments.batch) * arguments.batch
     with tempfile.TemporaryDirectory(prefix="opens2v-bench-") as folder:
         names = ("clips", "frames", "stride", "batch", "workers", "where", "release")
         facts: Facts = {name: getattr(arguments, name) for name in names}
@@ -73,7 +76,7 @@ def main() -> None:
         if arguments.catalog is None:
             from copied_release import make
 
-            release, catalog = make(Path(folder), num_clips=max(16, 4 * arguments.batch), clip=arguments.clip)
+            release, catalog = make(Path(folder), num_clips=arguments.clips, clip=arguments.clip)
             facts |= {"release": str(release), "catalog": str(catalog), "extracted": str(release / "extracted")}
         else:
             facts |= {"catalog": str(arguments.catalog.resolve())}
@@ -123,89 +126,90 @@ def report(found: dict[str, list[dict[str, Any]]]) -> None:
 
 def child(facts: Facts) -> None:
     """Take clips one way and print what it took."""
+    import torch
+
     begun = time.perf_counter()
+    torch.set_num_threads(1)  # as in torch's own workers: it is `--workers` that says how many work
     peak = Peak()
     clips = clips_of(facts)
-    skipped = count = next(clips)
-    first = time.perf_counter()
-    cpu = cpu_of_all()
-    # Of the first batches those that are ready at the same time cost nothing any more: enough clips follow.
-    for number in clips:
+    start, cpu = time.perf_counter(), cpu_of_all()
+    count, first = 0, 0.0
+    for number in clips():
         count += number
-        if count >= facts["clips"] + skipped:
-            break
-    seconds, cpu = time.perf_counter() - first, cpu_of_all() - cpu
+        if not first and count >= facts["batch"]:
+            first = time.perf_counter() - begun
+    seconds, cpu = time.perf_counter() - start, cpu_of_all() - cpu
+    if count != facts["clips"]:
+        raise SystemExit(f"expected {facts['clips']} clips, found {count}: does the catalog have so many that decode?")
     answer = {
-        "clips_per_second": (count - skipped) / seconds,
-        "cpu_per_clip": cpu / (count - skipped),
-        "first_seconds": first - begun,
+        "clips_per_second": count / seconds,
+        "cpu_per_clip": cpu / count,
+        "first_seconds": first,
         "peak_bytes": peak.stop(),
         "note": note_of(facts["way"]),
     }
     print(json.dumps(answer), flush=True)
 
 
-def clips_of(facts: Facts) -> Iterator[int]:
-    """Take clips without end; yield how many came."""
-    from opens2v_loaders import ClipSpec
+def clips_of(facts: Facts) -> Callable[[], Iterator[int]]:
+    """Make one way ready; what is returned takes all its clips, and yields how many came."""
+    import torch.utils.data  # noqa: F401 (workers are forked with what is imported)
 
-    way, workers = facts["way"], facts["workers"]
+    from opens2v_loaders import ClipLoader, ClipSpec, decode, decode_clips  # noqa: F401
+
+    way, workers, num_clips = facts["way"], facts["workers"], facts["clips"]
     spec = ClipSpec(num_frames=facts["frames"], stride=facts["stride"], size=tuple(facts["size"]))
     if way == "datasets stream":
         import datasets
 
-        from opens2v_loaders import decode_clips
-
         os.environ["OPENS2V_RELEASE"] = facts["release"] or ""
         chosen: dict[str, Any] = {"data_dir": facts["catalog"], "where": facts["where"]}
-        while True:
-            rows = datasets.load_dataset("opens2v-5m", split="train", streaming=True, **chosen)
-            for _ in decode_clips(rows, spec, num_threads=workers):  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-                yield 1
+        rows = datasets.load_dataset("opens2v-5m", split="train", streaming=True, **chosen).take(num_clips)
+        stream = decode_clips(rows, spec, num_threads=workers)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        return lambda: (1 for _ in stream)
     if way == "upstream's demo":
-        yield from batches_of(DemoClips(facts["extracted"], spec), facts)
+        return batches_of(DemoClips(facts["extracted"], spec, num_clips), facts)
     loader = our_loader(facts, spec)
     if way == "ClipLoader":
-        while True:
-            for batch in loader:
-                yield len(batch)
+        return lambda: (len(batch) for batch in loader)
     dataset = loader.as_torch_dataset()
     if way == "sequential":
-        for row in itertools.cycle(range(len(dataset))):
-            dataset[row]
-            yield 1
-    yield from batches_of(dataset, facts)
+        return lambda: (len(dataset[row]["video"][:1]) for row in range(num_clips))
+    return batches_of(dataset, facts)
 
 
 def our_loader(facts: Facts, spec: Any) -> Any:
-    """Return a loader of the catalog."""
+    """Return a loader of so many clips of the catalog."""
     import opens2v_data
-    from opens2v_loaders import ClipLoader, LoaderOptions
+    from opens2v_loaders import ClipLoader, LoaderOptions, Reserve
 
     catalog = opens2v_data.open(facts["catalog"], release=facts["release"])
     options = LoaderOptions(num_threads=facts["workers"], max_bad_share=1.0)
-    return ClipLoader(catalog, clip=spec, batch_size=facts["batch"], where=facts["where"], options=options)
+    chosen = catalog.row_sizes(facts["where"])["row_id"][: facts["clips"]]
+    return ClipLoader(
+        catalog, clip=spec, batch_size=facts["batch"], include=chosen, reserve=Reserve(spares=0), options=options
+    )
 
 
-def batches_of(dataset: Any, facts: Facts) -> Iterator[int]:
-    """Take batches of a map-style dataset through worker processes, without end."""
+def batches_of(dataset: Any, facts: Facts) -> Callable[[], Iterator[int]]:
+    """Return what takes all of a map-style dataset through worker processes."""
     import torch
-    from torch.utils.data import DataLoader, Subset
+    from torch.utils.data import DataLoader
 
     def keep(samples: list[dict[str, Any]]) -> Any:
         return torch.stack([sample["video"] for sample in samples])
 
-    rows = list(range(len(dataset))) * (2 * facts["clips"] // len(dataset) + 2)
-    loader = DataLoader(Subset(dataset, rows), batch_size=facts["batch"], num_workers=facts["workers"], collate_fn=keep)
-    for videos in loader:
-        yield len(videos)
+    loader = DataLoader(dataset, batch_size=facts["batch"], num_workers=facts["workers"], collate_fn=keep)
+    return lambda: (len(videos) for videos in loader)
 
 
 class DemoClips:
     """What upstream's demo loader does with a clip, without its subjects."""
 
-    def __init__(self, folder: str, spec: Any) -> None:
-        self._paths, self._spec = sorted(Path(folder).glob("*.mp4")), spec
+    def __init__(self, folder: str, spec: Any, num_clips: int) -> None:
+        self._paths, self._spec = sorted(Path(folder).glob("*.mp4"))[:num_clips], spec
+        if importlib.util.find_spec("decord") is not None:
+            import decord  # noqa: F401  # pyright: ignore[reportMissingImports] (workers are forked with it)
 
     def __len__(self) -> int:
         return len(self._paths)
@@ -266,8 +270,9 @@ def processes() -> list[int]:
 
 
 def cpu_of_all() -> float:
-    """Return CPU seconds of this process and of its children that run."""
-    total = time.process_time()
+    """Return CPU seconds of this process and of its children, those that have ended and those that run."""
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    total = time.process_time() + ended.ru_utime + ended.ru_stime
     for pid in processes()[1:]:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         total += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
