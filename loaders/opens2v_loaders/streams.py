@@ -158,7 +158,9 @@ def decode_clips(
         raise ValueError(f"on_bad must be skip or raise, not {on_bad!r}")
     if isinstance(rows, Mapping):  # `load_dataset` without `split`
         if len(rows) != 1:
-            raise ValueError(f"decode_clips takes the rows of one split, found {', '.join(rows) or 'none'}: choose one")
+            raise ValueError(
+                f"decode_clips takes the rows of one split, found {', '.join(map(str, rows)) or 'none'}: choose one"
+            )
         (rows,) = rows.values()
     undecoded = getattr(rows, "decode", None)
     recipe = Recipe(clip=clip, subjects=None, seed=seed, device=checked_device(device))
