@@ -4,7 +4,8 @@ The job of `decode.py` (49 frames of a 720p clip, cropped, resized to 480x832, o
 row runs in processes of its own, after two clips per thread to warm up, for `--seconds`; every backend's frames are compared
 with the CPU's. Threads work as a loader's do: each on a CUDA stream of its own, what is decoded on the CPU through one ring
 of pinned buffers (`opens2v_loaders.destination`). NVDEC's use is nvidia-smi's, sampled while a row runs; memory is the most
-that torch held, summed over the processes (decoders' own surfaces come on top: see the column of nvidia-smi).
+that torch held, summed over the processes (decoders' own surfaces come on top: see the column of nvidia-smi). torchcodec is
+given the FFmpeg that PyAV's wheel carries, as in `decode.py`. Below the table stand the targets and what was found.
 
     python benchmarks/decode_gpu.py                              # all backends, 1 to 16 threads, 1 and 4 processes
     python benchmarks/decode_gpu.py --backends pyav-nvdec --threads 4 --processes 1 2 4 8
@@ -27,7 +28,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from decode import SIZE, describe, the_clip, wanted
+from decode import SIZE, describe, ffmpeg_of_pyav, the_clip, wanted
 from measure import ROOT, machine, table
 
 BACKENDS = ["auto", "torchcodec-nvdec", "pyav-nvdec", "pyav-upload", "pyav"]
@@ -53,6 +54,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="opens2v-bench-") as folder:
         clip = Path(folder, "clip.mp4")
         clip.write_bytes(the_clip(arguments.clip))
+        os.environ["LD_LIBRARY_PATH"] = os.pathsep.join(
+            [str(ffmpeg_of_pyav(Path(folder, "ffmpeg"))), *filter(None, [os.environ.get("LD_LIBRARY_PATH")])]
+        )
         print(f"{machine()}; {torch.cuda.get_device_name()}; {describe(clip, is_long=False)}\n")
         rows, notes = [], []
         for backend in arguments.backends:
@@ -68,6 +72,32 @@ def main() -> None:
     print(table(rows, [*header, "GPU GB", "NVDEC %", "GPU %"]))
     for note in notes:
         print(f"\n{note}")
+    report_targets(rows)
+
+
+def report_targets(rows: list[list[Any]]) -> None:
+    """Print the decoder's targets beside the best of what was found."""
+    on_gpu = [row for row in rows if row[0] != "cpu"]
+    if not on_gpu:
+        return
+    best = max(on_gpu, key=lambda row: float(row[3]))
+    on_cpu = max((float(row[3]) for row in rows if row[0] == "cpu"), default=0.0)
+    print(f"\nbest: {best[0]}, {best[1]} processes of {best[2]} threads")
+    facts = [
+        ("clips/s", float(best[3]), "at least 100", float(best[3]) >= 100),
+        ("clips/s beside the 120 of four PyAV-NVDEC processes", float(best[3]), "above 120", float(best[3]) > 120),
+        (
+            "most levels from the CPU, of all rows",
+            max(row[5] for row in rows),
+            "at most 2",
+            max(row[5] for row in rows) <= 2,
+        ),
+    ]
+    if on_cpu:
+        ratio = float(best[3]) / on_cpu
+        facts.append(("times the CPU's cores", ratio, "at least 2", ratio >= 2))
+    for what, value, bound, is_met in facts:
+        print(f"{'met   ' if is_met else 'MISSED'} {what}: {value:.1f}, wanted {bound}")
 
 
 def measured(clip: Path, backend: str, processes: int, threads: int, seconds: float) -> tuple[list[object] | None, str]:
