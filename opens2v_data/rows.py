@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from opens2v_data.arrays import string_array
 from opens2v_data.catalog.schemas import CLIPS, PAIRS
 from opens2v_data.errors import QueryError
 from opens2v_data.media import Media
@@ -162,12 +163,11 @@ def _clip_columns(query: Query, media: Media, ids: np.ndarray, wanted: set[str])
     made["video_size_bytes"] = clips.column("video_size_bytes")
     places = (clips.column(name).to_pylist() for name in ("part", "video_name", "video_offset", "video_size_bytes"))
     root = query.catalog.uri
-    addresses = pa.array(
+    addresses = string_array(
         [
             None if name is None else clip_address(root, part, name, at, size)
             for part, name, at, size in zip(*places, strict=True)
-        ],
-        pa.string(),
+        ]
     )
     made["video_path"] = addresses
     made["video"] = _files(addresses)

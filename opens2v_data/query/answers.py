@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from opens2v_data.arrays import int64_array
 from opens2v_data.catalog.schemas import CLIPS
 from opens2v_data.errors import MissingExtraError, QueryError
 from opens2v_data.query.bound import Bound, all_of, check_value, identifier
@@ -334,7 +335,7 @@ def _rows_of(s: Slice, found: pa.Table, columns: list[str]) -> pa.Table:
     )
     rows = _ask(s, f"SELECT {names} FROM clips WHERE {{}}", where)
     place = {clip_id: at for at, clip_id in enumerate(rows.column("clip_id").to_pylist())}
-    return rows.take(pa.array([place[clip_id] for clip_id in wanted], pa.int64())).select(columns)
+    return rows.take(int64_array([place[clip_id] for clip_id in wanted])).select(columns)
 
 
 def _ranges(s: Slice, columns: Sequence[str], lo: float | None, hi: float | None) -> dict[str, tuple[float, float]]:
