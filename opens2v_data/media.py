@@ -50,6 +50,11 @@ class Media:
         self._parts = {part.name: part for part in source.parts}
         self._readers: dict[str, PartReader] = {}
 
+    @property
+    def is_local(self) -> bool:
+        """Whether bytes come from a folder and not from a server."""
+        return not is_remote(self.release_uri)
+
     def read_video(self, ref: VideoRef) -> bytes:
         """Return a clip's whole mp4.
 

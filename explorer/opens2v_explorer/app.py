@@ -11,6 +11,7 @@ import streamlit as st
 from opens2v_data.errors import Opens2vError
 from opens2v_explorer import markup, state, theme
 from opens2v_explorer.runtime import current
+from opens2v_explorer.warming import page_shown
 
 OWN_CHIPS = frozenset({"browse", "evaluation"})
 """Pages that show the filters themselves, or that filters of clips say nothing to."""
@@ -42,6 +43,7 @@ def main() -> None:
         chosen.run()
     except Opens2vError as error:
         st.html(markup.problem("The catalog cannot answer this.", str(error)))
+    page_shown.set()
 
 
 def _runner(name: str) -> Callable[[], None]:

@@ -17,24 +17,25 @@ import threading
 import webbrowser
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
-from opens2v_data.errors import MissingExtraError, Opens2vError
+from opens2v_data.errors import MissingExtraError
+from opens2v_explorer.front import Front, streamlit_files
 from opens2v_explorer.runtime import Explorer, default_reviewer, use
 from opens2v_explorer.security import Guard, Hosts, is_loopback
+from opens2v_explorer.warming import warm
 
 try:
     import uvicorn
-    from starlette.applications import Starlette
-    from starlette.middleware import Middleware
 except ImportError as error:
     raise MissingExtraError(package="streamlit", extra="explorer", needed_for="the explorer") from error
 
 if TYPE_CHECKING:
     from types import FrameType
 
+    from starlette.applications import Starlette
     from starlette.routing import Route
-    from starlette.types import ASGIApp
+    from streamlit import App
 
     from opens2v_data.dataset import OpenS2V
     from opens2v_explorer.evaluation.loading import Evaluation
@@ -87,7 +88,7 @@ def streamlit_options(*, host: str, port: int) -> dict[str, Any]:
 
 def make_app(
     explorer: Explorer, *, hosts: Hosts | None = None, pages: bool = True, host: str = "127.0.0.1", port: int = 8501
-) -> ASGIApp:
+) -> App | Starlette:
     """Return the ASGI app of an explorer, and make it the one of this process.
 
     Args:
@@ -96,6 +97,8 @@ def make_app(
         pages: False leaves Streamlit out: media, verdicts and static files only. There can be one app with pages a process.
         host, port: where it is going to be bound to.
     """
+    from starlette.middleware import Middleware
+
     from opens2v_explorer.media.routes import nothing_else
     from opens2v_explorer.media.routes import routes as media_routes
     from opens2v_explorer.verdicts.routes import routes as verdict_routes
@@ -104,13 +107,16 @@ def make_app(
     routes = [*media_routes(explorer), *verdict_routes(explorer), *_evaluation_routes(explorer), nothing_else()]
     hosts = hosts or Hosts()
     if not pages:
+        from starlette.applications import Starlette
+
         return Starlette(routes=routes, middleware=[Middleware(Guard, hosts=hosts, token=explorer.token)])
     import streamlit
     from streamlit import config
 
-    page = (Path(streamlit.__file__).parent / "static" / "index.html").read_text(encoding="utf-8")
+    page = (streamlit_files() / "index.html").read_text(encoding="utf-8")
     middleware = [Middleware(Guard, hosts=hosts, token=explorer.token, page=page)]
 
+    _look_for_no_components()
     config.get_config_options(force_reparse=True, options_from_flags=streamlit_options(host=host, port=port))
     return streamlit.App(SCRIPT, routes=routes, middleware=middleware)
 
@@ -121,6 +127,16 @@ def _evaluation_routes(explorer: Explorer) -> list[Route]:
     from opens2v_explorer.evaluation.routes import routes
 
     return routes(explorer.evaluation)
+
+
+def _look_for_no_components() -> None:
+    """Keep Streamlit from looking for components in all installed packages: our pages bring their own.
+
+    It parses the metadata of each package several times, on the thread that answers: 0.15 s with 123 packages.
+    """
+    from streamlit.components.v2 import manifest_scanner
+
+    manifest_scanner.scan_component_manifests = lambda max_workers=None: []
 
 
 def make_explorer(
@@ -207,7 +223,7 @@ def serve(
         port: 0 takes a free one.
         allow_hosts: further names to answer under, such as a proxy's.
         open_browser: show the address in a browser.
-        on_ready: called with the address, once it answers.
+        on_ready: called with the address, once it can be asked; the app behind it is made then, see `front`.
         on_warning: called with what should be known of this run.
 
     Raises:
@@ -233,8 +249,13 @@ def serve(
     listening = bound(host, port)
     port = listening.getsockname()[1]
     try:
-        app = make_app(explorer, hosts=Hosts.of(host, allow_hosts), host=host, port=port)
+        hosts = Hosts.of(host, allow_hosts)
         address = f"http://{_shown(host)}:{port}"
+
+        def make() -> App:
+            app = cast("App", make_app(explorer, hosts=hosts, host=host, port=port))
+            threading.Thread(target=warm, args=(explorer, warn), name="opens2v-warm", daemon=True).start()
+            return app
 
         def ready() -> None:
             if on_ready is not None:
@@ -242,8 +263,7 @@ def serve(
             if open_browser:
                 threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
 
-        threading.Thread(target=_warm, args=(catalog, warn), name="opens2v-warm", daemon=True).start()
-        run(app, listening, ready)
+        run(Front(make, hosts=hosts), listening, ready)
     finally:
         listening.close()
         explorer.verdicts.close()
@@ -268,8 +288,8 @@ def bound(host: str, port: int) -> socket.socket:
         ) from error
 
 
-def run(app: ASGIApp, listening: socket.socket, on_ready: Callable[[], None]) -> None:
-    """Run uvicorn on a socket until a signal ends it."""
+def run(app: Front, listening: socket.socket, on_ready: Callable[[], None]) -> None:
+    """Run uvicorn on a socket until a signal ends it, or the app that stands behind cannot be made; raise why."""
 
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -296,8 +316,16 @@ def run(app: ASGIApp, listening: socket.socket, on_ready: Callable[[], None]) ->
     # Not `asyncio.run`, which in the end waits for threads of requests that nobody waits for any more.
     factory = settings.get_loop_factory()
     loop = asyncio.new_event_loop() if factory is None else factory()
+    server = Server(settings)
+
+    def end() -> None:
+        server.should_exit = True
+
+    app.on_failure = end
     with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises again what ended it
-        loop.run_until_complete(Server(settings).serve(sockets=[listening]))
+        loop.run_until_complete(server.serve(sockets=[listening]))
+    if app.failure is not None:
+        raise app.failure
 
 
 def leave(code: int = 0) -> NoReturn:
@@ -309,21 +337,6 @@ def leave(code: int = 0) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
-
-
-def _warm(catalog: OpenS2V, warn: Callable[[str], None]) -> None:
-    """Load, while the first page is on its way, what it and the next ones need."""
-    from opens2v_explorer.answers import prepare
-
-    try:
-        catalog.query.build_categories()
-        catalog.warm()
-        prepare()
-    except Opens2vError as error:
-        warn(f"warning: {error}")
-    except Exception as error:  # noqa: BLE001 (in a thread of its own nobody else says it)
-        if not sys.is_finalizing():
-            warn(f"warning: the catalog's numbers were not loaded, pages are slower: {error}")
 
 
 def _shown(host: str) -> str:

@@ -154,7 +154,7 @@ def test_a_picture_that_several_want_is_decoded_once(
         decoded.append(clip.clip_id)
         return annotated_frame(data, clip)
 
-    monkeypatch.setattr("opens2v_explorer.media.reader.annotated_frame", counted)
+    monkeypatch.setattr("opens2v_loaders.annotated_frame", counted)
     media = MediaReader(explorer_catalog)
     posters = in_threads(8, lambda n: media.poster(n % 2))
     assert len(set(posters)) == 2 and sorted(decoded) == [0, 1]

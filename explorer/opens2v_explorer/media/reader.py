@@ -10,10 +10,12 @@ import hashlib
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+import opens2v_loaders as loaders  # which imports PyAV when a clip is opened, and not before
 from opens2v_data.errors import Opens2vError
 from opens2v_data.triples import Clip, Subject, Triple, View
 from opens2v_explorer.media import pictures
@@ -21,7 +23,6 @@ from opens2v_explorer.media.clipfacts import ClipFacts
 from opens2v_explorer.media.faults import as_state
 from opens2v_explorer.media.sharing import Batches, Kept, OnlyOnce
 from opens2v_explorer.states import State, StateError, state
-from opens2v_loaders import annotated_frame, cut_out, probe, read_frames
 
 if TYPE_CHECKING:
     from opens2v_data.dataset import OpenS2V
@@ -52,7 +53,8 @@ class MediaReader:
         self.catalog = catalog
         self.cache = cache
         self._num_clips = len(catalog)
-        self._decoders = threading.BoundedSemaphore(num_decoders or max(2, os.cpu_count() or 1))
+        self._num_decoders = num_decoders or max(2, os.cpu_count() or 1)
+        self._decoders = threading.BoundedSemaphore(self._num_decoders)
         self._clips: Batches[int, Clip] = Batches(self._read_clips, keep=4096)
         self._triples: Batches[int, Triple] = Batches(self._read_triples, keep=256)
         self._files: Kept[int, bytes] = Kept(CLIP_BYTES, size_of=len)
@@ -70,6 +72,18 @@ class MediaReader:
                 self._clips.get_many(wanted)
 
         threading.Thread(target=read, name="opens2v-prime", daemon=True).start()
+
+    def make_posters(self, clip_ids: Iterable[int]) -> None:
+        """Make the posters of clips before they are asked for; whoever asks for one that cannot be made is told why."""
+        wanted = [self._checked(int(clip_id)) for clip_id in clip_ids]
+        self._clips.get_many(wanted)
+
+        def make(clip_id: int) -> None:
+            with contextlib.suppress(StateError):
+                self.poster(clip_id)
+
+        with ThreadPoolExecutor(self._num_decoders, thread_name_prefix="opens2v-posters") as threads:
+            list(threads.map(make, wanted))
 
     def clip(self, clip_id: int) -> Clip:
         """Return a clip.
@@ -125,7 +139,7 @@ class MediaReader:
                 raise StateError(state("no-such-frame", asked))
             data = self._file(clip_id)
             with self._decoders, as_state():
-                return pictures.webp(read_frames(data, [frame_idx]).rgb[0], quality=90)
+                return pictures.webp(loaders.read_frames(data, [frame_idx]).rgb[0], quality=90)
 
         return self._kept(("still", clip_id, frame_idx), make)
 
@@ -144,7 +158,7 @@ class MediaReader:
         def make() -> bytes:
             subject = self._subject(clip_id, object_id)
             frame = self._annotated(clip_id)
-            found = cut_out(frame, subject, background="transparent")
+            found = loaders.cut_out(frame, subject, background="transparent")
             if found is None or (along == "mask" and found.source != "mask"):
                 raise StateError(_why_no_cutout(subject, frame, None if found is None else found.note))
             return pictures.webp(pictures.narrowed(found.image, width), quality=90)
@@ -202,7 +216,7 @@ class MediaReader:
             clip = self.clip(clip_id)
             data = self._file(clip_id)
             with self._decoders, as_state():
-                info = probe(data)
+                info = loaders.probe(data)
             return ClipFacts.of(info, clip, size_bytes=len(data)).dumped()
 
         return ClipFacts.loaded(self._kept(("facts", clip_id), make))
@@ -326,10 +340,10 @@ class MediaReader:
                 data = self._file(clip_id)
                 with self._decoders, as_state():
                     if clip.ann_frame_idx is not None:
-                        frame = annotated_frame(data, clip)
+                        frame = loaders.annotated_frame(data, clip)
                     else:
                         first = (clip.cut or (0, 0))[0]
-                        frame = read_frames(data, [first], crop_xyxy=clip.crop_xyxy).rgb[0]
+                        frame = loaders.read_frames(data, [first], crop_xyxy=clip.crop_xyxy).rgb[0]
                 self._frames.put(clip_id, frame)
             return frame
 

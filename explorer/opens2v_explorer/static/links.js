@@ -6,7 +6,7 @@
 const KEEP_MS = 8000;
 
 export default function (component) {
-  const states = component.data?.states ?? {};
+  const states = component.data?.[0] ?? {};
   const root = document;
   // One place for what readers shall say: those of pages are replaced before they are heard.
   const voice = root.body.appendChild(root.createElement("div"));
