@@ -37,7 +37,7 @@ _WAKE = struct.pack("@ll", 0, int(WAKE_SECONDS * 1e6))  # a timeval
 
 
 class UnsuitableError(Exception):
-    """An address that cannot be read this way, now or later: it redirects, say, or its bodies are coded. Read it otherwise."""
+    """An address that cannot be read this way, now or later: it redirects, say, or codes bodies. Read it otherwise."""
 
 
 class GoneError(Exception):
@@ -162,16 +162,16 @@ class Answer:
         return self._fields.get(name.lower())
 
     @property
-    def has_coded_body(self) -> bool:
-        """Whether its body is not the bytes themselves."""
-        return "transfer-encoding" in self._fields or "content-encoding" in self._fields
+    def has_plain_body(self) -> bool:
+        """Whether its body is the bytes themselves, with their length before them."""
+        return "content-length" in self._fields and not {"transfer-encoding", "content-encoding"} & self._fields.keys()
 
     def is_the_range(self, start: int, length: int) -> bool:
         """Say whether its body is exactly these bytes."""
         given = _RANGE.fullmatch(self.get("Content-Range") or "")
         return (
             self.status == 206
-            and not self.has_coded_body
+            and self.has_plain_body
             and self.get("Content-Length") == str(length)
             and given is not None
             and given.groups() == (str(start), str(start + length - 1))

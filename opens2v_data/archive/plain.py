@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from opens2v_data.archive.exchange import Answer
 
 MAX_IDLE = 128
-"""Connections kept open and unused, of all hosts together: twice what a fetcher uses at most by default."""
+"""Connections kept open and unused, of all hosts together: as many as a fetcher uses at most by default."""
 
 IDLE_SECONDS = 15.0
 """A connection unused for longer is closed at the next request: servers do so after 15 s to 75 s."""
@@ -102,8 +102,8 @@ class Connections:
             try:
                 if answer.status >= 400:
                     raise refusal(where, answer.status, answer)
-                if answer.status >= 300 or answer.has_coded_body:
-                    raise UnsuitableError("the server redirects, or codes bodies")
+                if answer.status >= 300 or not answer.has_plain_body:
+                    raise UnsuitableError("the server redirects, codes bodies or does not say their length")
                 if not answer.is_the_range(start, length):
                     return None
                 data = read_body(sock, answer, length, where=where, until=until + length / SLOWEST_BYTES_PER_SECOND)

@@ -100,8 +100,8 @@ class RawServer:
                 return
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._open.append(sock)
-            threading.Thread(target=self._serve, args=(sock, self.num_connections), daemon=True).start()
-            self.num_connections += 1
+            number, self.num_connections = self.num_connections, self.num_connections + 1
+            threading.Thread(target=self._serve, args=(sock, number), daemon=True).start()
 
     def _serve(self, sock: socket.socket, number: int) -> None:
         try:
