@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from made_benchmark import write_benchmark
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
@@ -34,6 +35,9 @@ PAGES = {
     "views": "/views",
     "sql": "/sql?sql=SELECT part, count(*) AS num_clips, avg(aesthetic) AS aesthetic FROM clips GROUP BY part ORDER BY part",
     "review": "/review",
+    "evaluation": "/evaluation",
+    "evaluation-missing": "/evaluation?only=no-video",
+    "evaluation-corrected": "/evaluation?mode=corrected&metric=facesim&order=-apart&prompt=singleface_2",
 }
 README = {"browse-filtered": "light", "clip": "light", "triage": "dark", "pairs": "dark"}
 """Which pages README.md shows, and how."""
@@ -56,6 +60,7 @@ IS_DONE = """() => {
   return app?.dataset.testScriptState === "notRunning" && all(".o-nav a[aria-current]").length === 1
     && all("[data-stale='true'], [data-testid='stSkeleton'], [data-state='counting']").length === 0
     && all(".player").every((player) => player.dataset.frame !== undefined)
+    && all("[data-testid='model-video']").every((video) => video.readyState > 1 || video.hidden)
     && all("img[src]").every((image) => image.naturalWidth > 0 || image.getBoundingClientRect().top > innerHeight
       || !image.checkVisibility({ visibilityProperty: true }));
 }"""
@@ -69,6 +74,7 @@ def explorer(folder: Path) -> Iterator[str]:
     subprocess.run([*opens2v, "demo-release", "release", "--quiet"], cwd=folder, check=True)
     subprocess.run([*opens2v, "ingest", "release", "opens2v-5m", "--quiet"], cwd=folder, check=True)
     command = [*opens2v, "explore", "opens2v-5m", "--no-browser", "--port", "0", "--verdicts", "verdicts.sqlite"]
+    command += write_benchmark(folder / "benchmark", folder / "opens2v-5m")
     process = subprocess.Popen([*command, "--reviewer", "ada"], cwd=folder, stderr=subprocess.PIPE, text=True)
     try:
         assert process.stderr is not None

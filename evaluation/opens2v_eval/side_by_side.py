@@ -63,7 +63,7 @@ def board_data(
     }
     ranked = sorted(models, key=lambda name: (-tables[name].total, name))
     rows: dict[str, dict[str, PromptRow]] = {}
-    raw = {
+    raw: dict[str, dict[MetricName, Mapping[str, float] | None]] = {
         name: {metric: raw_values(model.scores, metric, mode) for metric in weighed} for name, model in models.items()
     }
     figures: list[dict[str, Any]] = []

@@ -228,6 +228,7 @@ def test_totals_of_both_modes_and_the_leaderboard_stand_at_the_top(evaluation: E
     assert len(rows) == 4
     assert "its total is not that of its columns" in rows[0] and HOSTILE not in rows[0]
     assert sum("of this page" in row for row in rows) == 2
+    assert "(of this page; without GmeScore, counted as 0; of 5 of 6 prompts)" in text  # the judge refused one
     assert "What the published mode rewards" in text and "no number (a refusal or prose), left out" in text
 
 

@@ -108,7 +108,7 @@ class Asked:
             "mode": None if self.mode == "published" else self.mode,
             "group": self.group or None,
             "domain": self.domain or None,
-            "words": self.words or None,
+            "words": " ".join(self.words.split()) or None,
             "only": self.only or None,
             "metric": None if self.metric == first else self.metric,
             "apart": f"{self.apart:g}" if self.apart else None,

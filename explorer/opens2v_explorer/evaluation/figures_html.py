@@ -72,32 +72,26 @@ def board_html(evaluation: Evaluation) -> str:
     if board is None:
         return ""
     columns = columns_of(evaluation)
-    own: list[tuple[BoardRow, Sequence[str]]] = []
+    own: list[tuple[BoardRow, str]] = []
     if board.is_comparable:
         for model in evaluation.figures["published"]["models"]:
             if model["name"] not in evaluation.scored:
                 continue
             values = {name: None if share is None else 100 * share for name, share in model["shares"].items()}
             row = BoardRow(name=model["name"], total=100 * model["total"], values=values, agrees=True)
-            own.append((row, [columns[metric] for metric in model["missing"]]))
-    everyone: list[tuple[BoardRow, Sequence[str] | None]] = [*own, *((row, None) for row in board.rows)]
+            own.append((row, "; ".join(["of this page", *_partial(model, columns, len(evaluation))])))
+    everyone = [*own, *((row, "") for row in board.rows)]
     everyone.sort(key=lambda one: (one[0].total is None, -(one[0].total or 0.0)))
     head = '<th scope="col" class="o-number">Rank</th><th scope="col">Model</th>' + "".join(
         f'<th scope="col" class="o-number">{broken(text)}</th>'
         for text in ("Total", *(columns.get(metric, metric) for metric in board.metrics))
     )
     rows = []
-    for rank, (row, missing) in enumerate(everyone, 1):
-        said = []
-        if missing is not None:
-            said.append("of this page")
-        if missing:
-            said.append(f"without {', '.join(missing)}, counted as 0")
-        if not row.agrees:
-            said.append("its total is not that of its columns")
-        about = f' <span class="o-small">({escape("; ".join(said))})</span>' if said else ""
+    for rank, (row, about_own) in enumerate(everyone, 1):
+        said = about_own if row.agrees else "its total is not that of its columns"
+        about = f' <span class="o-small">({escape(said)})</span>' if said else ""
         values = "".join(f'<td class="o-number">{_points(row.values.get(metric))}</td>' for metric in board.metrics)
-        own_row = "" if missing is None else ' aria-current="true" class="o-own"'
+        own_row = ' aria-current="true" class="o-own"' if about_own else ""
         rows.append(
             f'<tr{own_row} data-testid="board-row"><td class="o-number">{rank}</td>'
             f'<th scope="row">{escape(row.name)}{about}</th><td class="o-number">{_points(row.total)}</td>{values}</tr>'
@@ -112,7 +106,7 @@ def board_html(evaluation: Evaluation) -> str:
 def notes_html(evaluation: Evaluation) -> str:
     """Return what is to be known beside the figures: of the files, and of the published mode."""
     cautions = evaluation.figures["published"]["cautions"]
-    parts = [f"<h3>What the published mode rewards</h3><ul>{_items(cautions)}</ul>"]
+    parts = [f"<h2>What the published mode rewards</h2><ul>{_items(cautions)}</ul>"]
     for name in evaluation.names:
         lacking = {
             mode: [columns_of(evaluation)[metric] for metric in _model(evaluation, mode, name)["missing"]]
@@ -126,8 +120,20 @@ def notes_html(evaluation: Evaluation) -> str:
                 if found
             ]
         if said:
-            parts.append(f"<h3>{escape(name)}</h3><ul>{_items(said)}</ul>")
+            parts.append(f"<h2>{escape(name)}</h2><ul>{_items(said)}</ul>")
     return _fold("eval-notes", "What is to be known of these figures", f'<div class="o-notes">{"".join(parts)}</div>')
+
+
+def _partial(model: Mapping[str, Any], columns: Mapping[str, str], num_prompts: int) -> list[str]:
+    """Return why a model's total compares badly with those of a leaderboard, which are of all prompts and metrics."""
+    said = []
+    if model["missing"]:
+        said.append(f"without {', '.join(columns[metric] for metric in model['missing'])}, counted as 0")
+    # Of the others it is not known how many prompts upstream had a number of: FaceSim and NexusScore leave some out.
+    counts = [counted for counted, expected in model["coverage"].values() if expected == num_prompts and counted]
+    if counts and min(counts) < num_prompts:
+        said.append(f"of {min(counts)} of {num_prompts} prompts")
+    return said
 
 
 def _total(model: Mapping[str, Any], columns: Mapping[str, str], best: float | None) -> str:

@@ -62,7 +62,7 @@ def _about(evaluation: Evaluation, asked: Asked) -> str:
     )
     return (
         f'<p class="o-status" data-testid="eval-about">{escape(about)}</p>'
-        f'<div class="o-tools" role="group" aria-label="How numbers are counted">{links}</div>'
+        f'<div class="o-tools o-modes" role="group" aria-label="How numbers are counted">{links}</div>'
     )
 
 
