@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +12,9 @@ import torch
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from opens2v_data.triples import MaskRLE
     from opens2v_loaders.samples import Sample
+    from opens2v_loaders.sampling import Fit
     from opens2v_loaders.subjects import Picture
 
 SCORES = ("aesthetic", "motion", "tech")
@@ -43,6 +46,8 @@ class Pictures:
         offsets: `(B + 1,) int64`, on the CPU.
         names: S class names.
         object_ids: `(S,) int64`, on the CPU; -1 for scenes, and where a view shows no subject of the clip.
+        masks: of the subjects, S or none at all, as run lengths in the cropped annotated frame; None where there is no mask
+            that can be used. `Batch.subject_masks` paints them.
     """
 
     images: torch.Tensor
@@ -50,6 +55,7 @@ class Pictures:
     offsets: torch.Tensor
     names: tuple[str, ...]
     object_ids: torch.Tensor
+    masks: tuple[MaskRLE | None, ...] = ()
 
     def __len__(self) -> int:
         return len(self.names)
@@ -104,6 +110,7 @@ class Batch:
         scores: `aesthetic`, `motion`, `tech`: `(B,) float32`, NaN where upstream has none.
         frame_indices: `(B, T) int64`, frames of the files.
         pts_seconds: `(B, T) float64`.
+        fits: B: how each clip's cropped pictures came to the frames' size.
         subjects: cut-outs of the clips' subjects.
         partners: of "nexus-cross" rows, the cut-out of the same subject in the other clip, one at most.
         views: of "nexus-gpt" rows, GPT-Image-1's views.
@@ -124,6 +131,7 @@ class Batch:
     scores: dict[str, torch.Tensor]
     frame_indices: torch.Tensor
     pts_seconds: torch.Tensor
+    fits: tuple[Fit, ...]
     subjects: Pictures
     partners: Pictures
     views: Pictures
@@ -146,6 +154,20 @@ class Batch:
             for name in ("subjects", "partners", "views", "foregrounds", "backgrounds")
         }
         return replace(self, videos=self.videos.to(device, non_blocking=non_blocking), **pictures)
+
+    def subject_masks(self) -> torch.Tensor:
+        """Return the masks of `subjects`, painted where the videos are, over the frames: pixels are the same place.
+
+        They are of the annotated frame of each clip, which may be none of its frames here.
+
+        Returns:
+            `(S, H, W) bool`, in the order of `subjects`; False all over where a subject has no mask.
+        """
+        from opens2v_loaders.mask_tensors import masks_on_frames
+
+        size = (int(self.videos.shape[-2]), int(self.videos.shape[-1]))
+        groups = [self.subjects.masks[start:end] for start, end in pairwise(self.subjects.offsets.tolist())]
+        return masks_on_frames(groups, self.fits, size=size, device=self.videos.device)
 
 
 def collate(
@@ -187,6 +209,7 @@ def collate(
         slots=torch.tensor(list(slots), dtype=torch.int64),
         scores={name: _floats([getattr(clip, name) for clip in clips]) for name in SCORES},
         frame_indices=torch.from_numpy(frame_indices),
+        fits=tuple(sample.fit for sample in samples),
         pts_seconds=torch.stack(times) if times else torch.empty((0, num_frames), dtype=torch.float64),
         subjects=pictures("subjects"),
         partners=pictures("partners"),
@@ -210,4 +233,5 @@ def _ragged(groups: Sequence[Sequence[Picture]], shape: tuple[int, ...], device:
         offsets=torch.from_numpy(np.cumsum([0, *(len(group) for group in groups)]).astype(np.int64)),
         names=tuple(picture.name for picture in flat),
         object_ids=torch.tensor([picture.object_id for picture in flat], dtype=torch.int64),
+        masks=tuple(picture.mask for picture in flat),
     )

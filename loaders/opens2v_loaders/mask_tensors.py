@@ -21,10 +21,13 @@ try:
 except ImportError as error:
     raise MissingExtraError(package="torch", extra="torch", needed_for="masks as tensors") from error
 
+from opens2v_loaders.resize import resize
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from opens2v_data.triples import MaskRLE
+    from opens2v_loaders.sampling import Fit
 
 
 def decode_masks(
@@ -65,6 +68,41 @@ def decode_masks(
     # With its size known beforehand a GPU need not be waited for.
     painted = torch.repeat_interleave(is_inside, lengths, output_size=len(masks) * num_pixels)
     return painted.view(len(masks), width, height).transpose(1, 2).contiguous()
+
+
+def masks_on_frames(
+    groups: Sequence[Sequence[MaskRLE | None]],
+    fits: Sequence[Fit],
+    *,
+    size: tuple[int, int],
+    device: str | torch.device = "cpu",
+) -> torch.Tensor:
+    """Return the masks of several clips, brought to the size of their frames as these were brought there.
+
+    Args:
+        groups: the masks of each clip, in its cropped annotated frame; None is a mask without a pixel.
+        fits: of each clip, see `sampling.ClipSpec.fit`.
+        size: `(height, width)` of frames, pixels.
+        device: where it is wanted.
+
+    Returns:
+        `(S, H, W) bool`, S masks in all: True where half of a pixel or more is inside.
+
+    Raises:
+        DecodeError, ValueError: see `decode_masks`.
+    """
+    painted = torch.zeros((sum(map(len, groups)), *size), dtype=torch.bool, device=device)
+    start = 0
+    for masks, fit in zip(groups, fits, strict=True):
+        here = [start + number for number, mask in enumerate(masks) if mask is not None]
+        start += len(masks)
+        if not here:
+            continue
+        whole = decode_masks([mask for mask in masks if mask is not None], device=device)
+        resized = resize(whole[:, None].to(torch.uint8) * 255, fit.resize)[:, 0]
+        left, top, right, bottom = fit.box_xyxy
+        painted[here] = resized[:, top:bottom, left:right] >= 128
+    return painted
 
 
 def _size_of(masks: Sequence[MaskRLE | None], size: tuple[int, int] | None) -> tuple[int, int]:

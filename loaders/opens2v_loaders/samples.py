@@ -104,6 +104,7 @@ class Sample:
         item: the row.
         frame_indices: `(T,) int64`, frames of the file.
         pts_seconds: `(T,) float64`.
+        fit: how the cropped pictures came to their size.
         subjects, partners, views: pictures; `partners` has one at most.
         foregrounds, backgrounds: the annotated frame and the background plate, one at most each.
     """
@@ -111,6 +112,7 @@ class Sample:
     item: Item
     frame_indices: np.ndarray
     pts_seconds: torch.Tensor
+    fit: Fit
     subjects: tuple[Picture, ...]
     partners: tuple[Picture, ...]
     views: tuple[Picture, ...]
@@ -186,6 +188,7 @@ class Recipe:
             item=item,
             frame_indices=indices,
             pts_seconds=pts_seconds,
+            fit=fit,
             subjects=tuple(subjects),
             partners=tuple(self._partners(item, videos)),
             views=tuple(self._views(item, read_file)),

@@ -23,7 +23,7 @@ except ImportError as error:
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from opens2v_data.triples import Subject
+    from opens2v_data.triples import MaskRLE, Subject
 
 Policy = Literal["good", "all", "largest", "best", "random"]
 Background = Literal["white", "black", "transparent"]
@@ -89,12 +89,14 @@ class Picture:
         box_xyxy: half-open pixels of the cropped annotated frame that it shows; zeros for a view or a scene.
         name: the subject's class name; "foreground" or "background" for a scene.
         object_id: of the clip it is cut out of; -1 for a scene or a view of no subject.
+        mask: what it is cut out along, in the cropped annotated frame; None where that is the box, for a view or a scene.
     """
 
     pixels: np.ndarray
     box_xyxy: tuple[int, int, int, int]
     name: str
     object_id: int
+    mask: MaskRLE | None = None
 
 
 def choose(
@@ -152,6 +154,7 @@ def subject_picture(frame_rgb: np.ndarray, subject: Subject, spec: SubjectSpec) 
         box_xyxy=found.box_xyxy,
         name=subject.class_name,
         object_id=subject.object_id,
+        mask=subject.mask if found.source == "mask" else None,
     )
 
 

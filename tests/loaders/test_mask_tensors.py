@@ -35,7 +35,7 @@ def _rle(mask: np.ndarray) -> MaskRLE:
 
 
 @given(stack=_STACKS, absent=st.sets(st.integers(0, 11), max_size=3))
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=20)
 def test_masks_of_a_batch_are_those_of_pycocotools_one_by_one(stack: np.ndarray, absent: set[int]) -> None:
     masks = [None if number in absent else _rle(mask) for number, mask in enumerate(stack)]
     found = decode_masks(masks, size=stack.shape[1:])

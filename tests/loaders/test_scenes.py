@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from loaders.clips import HEIGHT, WIDTH, clip_bytes
-from loaders.rowsource import FakeCatalog
+from loaders.rowsource import MASK_BOX, FakeCatalog
 from loaders.test_loader import loader_of
 from opens2v_data.errors import DecodeError
 from opens2v_loaders.frames import read_frames
@@ -53,6 +53,25 @@ def test_frame_and_plate_lie_over_the_frames(crop: Any, size: tuple[int, int]) -
     assert np.diff(batch.backgrounds.offsets).tolist() == [int(row == 0) for row in batch.rows.tolist()]
     assert torch.equal(batch.backgrounds.images[0], batch.videos[place, 4])
     assert (batch.foregrounds.names[0], batch.backgrounds.names) == ("foreground", ("background",))
+
+
+@pytest.mark.parametrize(("size", "crop"), [((HEIGHT, WIDTH), "none"), ((24, 24), "random"), ((20, 40), "center")])
+def test_masks_of_a_batch_lie_over_the_frames(size: tuple[int, int], crop: Any) -> None:
+    clip = ClipSpec(num_frames=2, size=size, crop=crop)
+    subjects = SubjectSpec(policy="all", size=(16, 16))
+    (batch,) = loader_of(FakeCatalog(num_rows=4, num_subjects=2), clip=clip, subjects=subjects)
+    masks = batch.subject_masks()
+    assert (masks.shape, masks.dtype, len(batch.fits)) == ((8, *size), torch.bool, 4)
+    inside = torch.zeros((1, 1, HEIGHT, WIDTH))
+    inside[..., MASK_BOX[1] : MASK_BOX[3], MASK_BOX[0] : MASK_BOX[2]] = 1
+    for number, mask in enumerate(masks):
+        fit = batch.fits[number // 2]
+        left, top, right, bottom = fit.box_xyxy
+        exact = torch.nn.functional.interpolate(inside, size=fit.resize, mode="bilinear", antialias=True)
+        share = exact[0, 0, top:bottom, left:right]
+        assert ((share >= 0.5) == mask)[(share - 0.5).abs() > 1 / 128].all()
+    (bare,) = loader_of(FakeCatalog(num_rows=4), clip=clip)
+    assert bare.subject_masks().shape == (0, *size)
 
 
 def test_a_plate_that_is_no_picture_makes_the_clip_bad_and_a_missing_one_does_not() -> None:
