@@ -319,6 +319,7 @@ def run(app: Front, listening: socket.socket, on_ready: Callable[[], None]) -> N
     server = Server(settings)
 
     def end() -> None:
+        logging.getLogger("uvicorn.error").disabled = True  # the reason is raised below, once
         server.should_exit = True
 
     app.on_failure = end

@@ -62,6 +62,17 @@ def test_the_first_page_comes_before_what_later_ones_need(explorer: Explorer, mo
     assert order == ["posters", "page", "numbers"]
 
 
+def test_numbers_of_many_clips_do_not_wait_for_the_first_page(
+    explorer: Explorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order: list[str] = []
+    monkeypatch.setattr(warming, "FEW_CLIPS", len(explorer.catalog) - 1)
+    monkeypatch.setattr(warming.page_shown, "wait", lambda seconds: order.append("page"))
+    monkeypatch.setattr(explorer.catalog, "warm", lambda: order.append("numbers"))
+    warming.warm(explorer, order.append)
+    assert order == ["numbers"]
+
+
 def test_pictures_of_a_server_are_not_made_unasked(explorer: Explorer, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[object] = []
     monkeypatch.setattr(explorer.catalog.media, "release_uri", "hf://datasets/somebody/release")
