@@ -5,6 +5,7 @@ Each is asked once; a few hundred small answers are kept. Filters by verdict are
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -21,8 +22,9 @@ from opens2v_explorer.filters import Filters
 from opens2v_explorer.runtime import current
 
 if TYPE_CHECKING:
-    from opens2v_data.query.answers import Histogram, Page
+    from opens2v_data.query.answers import Page
     from opens2v_data.query.slices import Slice
+    from opens2v_data.query.tallies import Facet, Histogram, Tally
     from opens2v_explorer.runtime import Explorer
 
 T = TypeVar("T")
@@ -36,6 +38,9 @@ KEPT = 400
 BINS = 40
 FACET_VALUES = 30
 """Values of a property that are shown."""
+
+SIDES = ("crop_width", "crop_height")
+"""Columns of the property size."""
 
 LOOKED_AT = 50_000
 """Clips of which faults are counted in a larger catalog: two of them take minutes for five million."""
@@ -85,7 +90,32 @@ def rows(filters: Filters, *, after: str | None, n: int, columns: tuple[str, ...
 
 def count(filters: Filters) -> int:
     """Return how many clips meet some filters."""
-    return _remembered(filters, ("count",), lambda: _slice(filters).count())
+    known = _known_tally(filters)
+    return _remembered(filters, ("count",), lambda: _slice(filters).count()) if known is None else known.num_clips
+
+
+def tally(filters: Filters) -> Tally:
+    """Return how many clips meet some filters, their distributions and properties, asked in one question.
+
+    `count` and `distributions`, and `facet` where no value of the property is chosen, take theirs from it when it is there.
+    """
+
+    def ask() -> Tally:
+        counted = [_facet_of(name) for name in CHOICES if is_counted(name)]
+        edges = _edges()
+        return _slice(filters).tally(counted, list(edges), bins=BINS, ends=edges, limit=FACET_VALUES)
+
+    return _remembered(filters, ("tally",), ask)
+
+
+def foresee(filters: Filters) -> None:
+    """Begin to ask `tally` in a thread; who asks for it waits for that. What goes wrong is told then."""
+
+    def ask() -> None:
+        with contextlib.suppress(Exception):
+            tally(filters)
+
+    threading.Thread(target=ask, name="opens2v-tally", daemon=True).start()
 
 
 def facet(filters: Filters, name: str) -> tuple[FacetValue, ...]:
@@ -109,8 +139,8 @@ def distributions(filters: Filters) -> dict[str, Histogram]:
     """Return how numbers lie among the clips of some filters, between the edges of the whole catalog's, by name."""
 
     def ask() -> dict[str, Histogram]:
-        by_column = {NUMBERS[name].column: (lo, hi) for name, (lo, hi) in ends().items()}
-        found = _slice(filters).hists(list(by_column), bins=BINS, ends=by_column)
+        known, edges = _known_tally(filters), _edges()
+        found = _slice(filters).hists(list(edges), bins=BINS, ends=edges) if known is None else known.hists
         return {name: found[NUMBERS[name].column] for name in ends()}
 
     return _remembered(filters, ("distributions",), ask)
@@ -153,7 +183,8 @@ def prepare() -> None:
     everything = Filters()
     rows(OVERVIEW, after=None, n=OVERVIEW_PICTURES, columns=(*COLUMNS, "caption"))
     totals()
-    distributions(everything)
+    current().catalog.query.keep_bins(_edges(), bins=BINS)
+    tally(everything)
     for name in CHOICES:
         facet(everything, name)
     for name in ("categories", "kinds", "quirks"):
@@ -195,31 +226,36 @@ def _ends() -> dict[str, tuple[float, float]]:
     return made
 
 
+def _edges() -> dict[str, tuple[float, float]]:
+    """Return `ends` by column of clips."""
+    return {NUMBERS[name].column: edges for name, edges in ends().items()}
+
+
 def _facet(filters: Filters, name: str) -> tuple[FacetValue, ...]:
-    if name == "size":
-        return _sizes(filters)
     if not is_counted(name):
         return tuple(FacetValue(value=row["kind"], num_clips=row["num_clips"]) for row in answer("kinds"))
-    s = _slice(filters)
-    column = CHOICES[name].column
-    assert column is not None
+    asked, known = _facet_of(name), _known_tally(filters)
+    if known is not None:
+        table = known.facets[asked]
+    elif isinstance(asked, str):
+        table = _slice(filters).facets(asked, limit=FACET_VALUES)
+    else:
+        table = _slice(filters).groups(asked, limit=FACET_VALUES)
     found: dict[str, int] = {}
-    for row in s.facets(column, limit=FACET_VALUES).to_pylist():
-        value = choice_text(row["value"])
+    for row in table.to_pylist():
+        value = _size_text(row) if name == "size" else choice_text(row["value"])
         if value != NONE or not CHOICES[name].is_list:
             found[value] = found.get(value, 0) + row["num_clips"]
     return tuple(FacetValue(value=value, num_clips=number) for value, number in found.items())
 
 
-def _sizes(filters: Filters) -> tuple[FacetValue, ...]:
-    """Return the sizes of clips after the crop."""
-    sides = ["crop_width", "crop_height"]
-    found: dict[str, int] = {}
-    for row in _slice(filters).groups(sides, limit=FACET_VALUES).to_pylist():
-        width, height = (row[side] for side in sides)
-        value = NONE if None in (width, height) else f"{width}x{height}"
-        found[value] = found.get(value, 0) + row["num_clips"]
-    return tuple(FacetValue(value=value, num_clips=number) for value, number in found.items())
+def _facet_of(name: str) -> Facet:
+    return CHOICES[name].column or SIDES
+
+
+def _size_text(row: dict[str, Any]) -> str:
+    width, height = (row[side] for side in SIDES)
+    return NONE if None in (width, height) else f"{width}x{height}"
 
 
 def _slice(filters: Filters, *, sort: str = "") -> Slice:
@@ -258,6 +294,13 @@ def _ids(filters: Filters) -> np.ndarray:
 
 def _unsorted(filters: Filters) -> Filters:
     return replace(filters, sort="")
+
+
+def _known_tally(filters: Filters) -> Tally | None:
+    """Return what `tally` gave for some filters, if it is kept."""
+    key = _key(current(), filters, ("tally",))
+    with _lock:
+        return _kept.get(key)
 
 
 def _remembered(filters: Filters, what: tuple[Any, ...], ask: Callable[[], T]) -> T:

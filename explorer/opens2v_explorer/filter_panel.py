@@ -59,8 +59,9 @@ def panel(filters: Filters) -> Panel:
 
 
 def fill(made: Panel, filters: Filters) -> None:
-    """Count, and show distributions and properties as they are found."""
+    """Count, and show distributions and properties."""
     everything = answers.distributions(Filters())
+    answers.tally(filters)
     chosen = everything if filters.is_empty else answers.distributions(filters)
     with made.ranges:
         histograms(filters, everything, chosen, key="ranges")

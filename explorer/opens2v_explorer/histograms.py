@@ -13,7 +13,7 @@ from opens2v_explorer.stage import static_text
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from opens2v_data.query.answers import Histogram
+    from opens2v_data.query.tallies import Histogram
     from opens2v_explorer.filters import Filters
 
 

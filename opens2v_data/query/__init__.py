@@ -7,6 +7,7 @@ warm        the numbers of clips in memory             derived   tables worked o
 bound       SQL with values bound to it                 hints     what DuckDB says of a mistake, as a message
 spec        what a slice is, as values                  answers   what it is asked
 slices      the slice that users hold                   saved     a slice in a file
+tallies     how many clips have what                    bins      the bins of histograms, in SQL
 locating    where clips' bytes lie                      questions the texts of sql/questions
 safe        a stranger's statement                      sandbox   the same in a process that can be killed
 """

@@ -1,10 +1,9 @@
-"""What a slice is asked: counts, pages, facets, histograms, tables."""
+"""What a slice is asked: counts, ids, pages, tables. `tallies` counts it by values."""
 
 from __future__ import annotations
 
 import base64
 import json
-import math
 import operator
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -40,10 +39,6 @@ PAGE_COLUMNS = (
 )
 """What a page shows of a clip when nothing else is asked for."""
 
-MAX_BINS = 100_000
-MAX_EDGE = 1e300
-"""Of a histogram: beyond, the width of a bin leaves float64."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
@@ -64,39 +59,13 @@ class Page:
         return f"Page({self.rows.num_rows} rows, after={self.after!r})"
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Histogram:
-    """How the numbers of a column lie.
-
-    Attributes:
-        column: its name.
-        edges: `(bins + 1,) float64`, in the column's unit; bins are half-open but for the last.
-        counts: `(bins,) int64`, clips.
-        num_null: clips without the number.
-        num_below, num_above: clips outside of the edges.
-    """
-
-    column: str
-    edges: np.ndarray
-    counts: np.ndarray
-    num_null: int
-    num_below: int
-    num_above: int
-
-    def __repr__(self) -> str:
-        return (
-            f"Histogram({self.column}, {int(self.counts.sum()):,} clips in {len(self.counts)} bins of "
-            f"[{self.edges[0]:g}, {self.edges[-1]:g}], {self.num_null:,} null)"
-        )
-
-
 def count(s: Slice) -> int:
     """Return how many clips a slice has."""
     if not s.spec.conditions and not s.spec.is_cut:
         return s.query.catalog.num_rows("clips")
     if (listed := _listed(s)) is not None:
         return len(listed)
-    return _ask(s, "SELECT count(*) AS n FROM ({})", s.spec.ids()).column("n")[0].as_py()
+    return ask(s, "SELECT count(*) AS n FROM ({})", s.spec.ids()).column("n")[0].as_py()
 
 
 def ids(s: Slice) -> np.ndarray:
@@ -106,10 +75,10 @@ def ids(s: Slice) -> np.ndarray:
     member = s.spec.membership()
     if s.spec.order or s.spec.is_cut:
         order = s.spec.order_by
-        found = _ask(s, f"SELECT clip_id FROM clips WHERE {{}} ORDER BY {order}", member)
+        found = ask(s, f"SELECT clip_id FROM clips WHERE {{}} ORDER BY {order}", member)
         return found.column("clip_id").to_numpy().astype(np.int32)
     # Sorting here takes less than half of DuckDB's time.
-    found = _ask(s, "SELECT clip_id FROM clips WHERE {}", member).column("clip_id").to_numpy()
+    found = ask(s, "SELECT clip_id FROM clips WHERE {}", member).column("clip_id").to_numpy()
     return np.sort(found.astype(np.int32))
 
 
@@ -118,18 +87,18 @@ def page(s: Slice, *, after: str | None, n: int, columns: Sequence[str] | None) 
     n = operator.index(n)
     if n < 1:
         raise ValueError(f"n must be 1 or more, got {n}")
-    chosen = _columns(s, PAGE_COLUMNS if columns is None else columns)
+    chosen = chosen_columns(s, PAGE_COLUMNS if columns is None else columns)
     order = (*s.spec.order, Sort(column="clip_id"))
     # What lies in memory comes with the order; the rest by the ids found, or whole columns would be read.
     ready = [name for name in chosen if name in SCALARS] if s.query.is_warm else []
-    keys = ", ".join(dict.fromkeys(map(_quoted, [*(sort.column for sort in order), *ready])))
+    keys = ", ".join(dict.fromkeys(map(quoted, [*(sort.column for sort in order), *ready])))
     member = s.spec.membership()
     stages = iter([Bound(sql="true")] if after is None else _beyond(s, order, _decode(s, order, after)))
     sql = f"SELECT {keys} FROM clips WHERE {{}} ORDER BY {s.spec.order_by} LIMIT "
-    found = _ask(s, f"{sql}{n + 1}", all_of([member, next(stages)]))
+    found = ask(s, f"{sql}{n + 1}", all_of([member, next(stages)]))
     for stage in stages:
         if (missing := n + 1 - found.num_rows) > 0:
-            found = pa.concat_tables([found, _ask(s, f"{sql}{missing}", all_of([member, stage]))])
+            found = pa.concat_tables([found, ask(s, f"{sql}{missing}", all_of([member, stage]))])
     has_more = found.num_rows > n
     found = found.slice(0, n)
     last = _encode(s, order, [found.column(sort.column)[n - 1].as_py() for sort in order]) if has_more else None
@@ -143,108 +112,11 @@ def page(s: Slice, *, after: str | None, n: int, columns: Sequence[str] | None) 
     return Page(rows=rows, after=last)
 
 
-def facets(s: Slice, column: str, *, limit: int) -> pa.Table:
-    """See `Slice.facets`."""
-    types = dict(s.query.columns("regular"))
-    name = identifier(column, types)
-    limit = operator.index(limit)
-    if limit < 1:
-        raise ValueError(f"limit must be 1 or more, got {limit}")
-    # Most lists of quirks are empty: to leave these out first saves a third of the time.
-    is_list = types[column].endswith("[]")
-    value, known = (f"unnest(list_distinct({name}))", f"len({name}) > 0 AND ") if is_list else (name, "")
-    source = f"SELECT {value} AS value FROM clips WHERE {known}({{}})"
-    sql = f"SELECT value, count(*) AS num_clips FROM ({source}) GROUP BY value"
-    return _ask(s, f"{sql} ORDER BY num_clips DESC, value LIMIT {limit}", s.spec.membership())
-
-
-def groups(s: Slice, columns: Sequence[str], *, limit: int) -> pa.Table:
-    """See `Slice.groups`."""
-    chosen = _columns(s, columns)
-    limit = operator.index(limit)
-    if limit < 1:
-        raise ValueError(f"limit must be 1 or more, got {limit}")
-    names = ", ".join(map(_quoted, chosen))
-    sql = f"SELECT {names}, count(*) AS num_clips FROM clips WHERE {{}} GROUP BY {names}"
-    return _ask(s, f"{sql} ORDER BY num_clips DESC, {names} LIMIT {limit}", s.spec.membership())
-
-
-def histograms(
-    s: Slice,
-    columns: Sequence[str],
-    *,
-    bins: int,
-    lo: float | None = None,
-    hi: float | None = None,
-    ends: Mapping[str, tuple[float, float]] | None = None,
-) -> dict[str, Histogram]:
-    """See `Slice.hists`."""
-    bins = operator.index(bins)
-    if not 1 <= bins <= MAX_BINS:
-        raise ValueError(f"bins must be from 1 to {MAX_BINS:,}, got {bins}")
-    given = dict(ends or {})
-    for low, high in [(lo, hi), *given.values()]:
-        if any(edge is not None and not -MAX_EDGE <= edge <= MAX_EDGE for edge in (low, high)):
-            raise ValueError(f"lo and hi must lie in [{-MAX_EDGE}, {MAX_EDGE}], got {low} and {high}")
-        if low is not None and high is not None and not low < high:
-            raise ValueError(f"expected lo < hi, got {low} and {high}")
-    if isinstance(columns, str):
-        raise TypeError(f"columns must be a list of names, got the text {columns!r}")
-    if not columns:
-        return {}
-    types = dict(s.query.columns("regular"))
-    for column in columns:
-        identifier(column, types)
-        if not types[column].startswith(("FLOAT", "DOUBLE", "INTEGER", "BIGINT", "SMALLINT", "HUGEINT", "UINTEGER")):
-            raise QueryError(
-                f"expected a column of numbers, {column} is {types[column]}; facets({column!r}) counts its values"
-            )
-    ranges = given | _ranges(s, [column for column in columns if column not in given], lo, hi)
-    selected, values = [], []
-    for index, column in enumerate(columns):
-        low, high = ranges[column]
-        number = f"{_quoted(column)}::DOUBLE"
-        # What most numbers are comes first: later branches are then asked of few. NaN is above all numbers here.
-        selected.append(
-            f"CASE WHEN {number} >= ? AND {number} <= ? THEN least(floor(({number} - ?) * {bins} / ?), {bins - 1}) "
-            f"WHEN {number} IS NULL OR isnan({number}) THEN -1 WHEN {number} < ? THEN -2 ELSE -3 END::INTEGER AS b{index}"
-        )
-        values += [low, high, low, high - low, low]
-    names = [f"b{index}" for index in range(len(columns))]
-    sets = ", ".join(f"({name})" for name in names)
-    member = s.spec.membership()
-    inner = Bound(
-        sql=f"SELECT {', '.join(selected)} FROM clips WHERE {member.sql}",
-        values=(*values, *member.values),
-        tables=member.tables,
-    )
-    found = _ask(s, f"SELECT {', '.join(names)}, count(*) AS n FROM ({{}}) GROUP BY GROUPING SETS ({sets})", inner)
-    number = found.column("n").to_numpy()
-    made = {}
-    for name, column in zip(names, columns, strict=True):
-        bin_of = found.column(name).combine_chunks()
-        mine = np.asarray(bin_of.is_valid())
-        at, many = bin_of.drop_null().to_numpy(), number[mine]
-        counts = np.zeros(bins, np.int64)
-        counts[at[at >= 0]] = many[at >= 0]
-        low, high = ranges[column]
-        outside = {code: int(many[at == code].sum()) for code in (-1, -2, -3)}
-        made[column] = Histogram(
-            column=column,
-            edges=np.linspace(low, high, bins + 1),
-            counts=counts,
-            num_null=outside[-1],
-            num_below=outside[-2],
-            num_above=outside[-3],
-        )
-    return made
-
-
 def to_arrow(s: Slice, columns: Sequence[str] | None) -> pa.Table:
     """See `Slice.to_arrow`."""
-    chosen = _columns(s, columns)
-    names = ", ".join(map(_quoted, chosen))
-    return _ask(s, f"SELECT {names} FROM clips WHERE {{}} ORDER BY {s.spec.order_by}", s.spec.membership())
+    chosen = chosen_columns(s, columns)
+    names = ", ".join(map(quoted, chosen))
+    return ask(s, f"SELECT {names} FROM clips WHERE {{}} ORDER BY {s.spec.order_by}", s.spec.membership())
 
 
 def subject_table(s: Slice) -> pa.Table:
@@ -256,7 +128,7 @@ def subject_table(s: Slice) -> pa.Table:
             *s.spec.trims,
         ]
     )
-    return _ask(s, "SELECT * FROM subjects WHERE {} ORDER BY clip_id, object_id", where)
+    return ask(s, "SELECT * FROM subjects WHERE {} ORDER BY clip_id, object_id", where)
 
 
 def triples(s: Slice, reader: Any) -> Iterator[Any]:
@@ -291,28 +163,18 @@ def polars() -> Any:
     return polars
 
 
-# -- inside
-
-
-def _listed(s: Slice) -> np.ndarray | None:
-    """Return a slice's ids, ascending, where it is made of nothing but ids: those below the number of clips are clips."""
-    listed = s.spec.listed_ids
-    if listed is None:
-        return None
-    found = np.unique(listed)
-    return found[(found >= 0) & (found < s.query.catalog.num_rows("clips"))].astype(np.int32)
-
-
-def _ask(s: Slice, sql: str, piece: Bound) -> pa.Table:
+def ask(s: Slice, sql: str, piece: Bound) -> pa.Table:
     """Ask a statement with one piece of SQL in it, in place of `{}`."""
     return s.query.ask(sql.replace("{}", piece.sql, 1), piece.values, tables=piece.tables, is_of_pieces=True)
 
 
-def _quoted(name: str) -> str:
+def quoted(name: str) -> str:
+    """Return a name as SQL."""
     return '"' + name.replace('"', '""') + '"'
 
 
-def _columns(s: Slice, columns: Sequence[str] | None) -> list[str]:
+def chosen_columns(s: Slice, columns: Sequence[str] | None) -> list[str]:
+    """Return the columns that were asked for, checked; None: all of the table clips."""
     if columns is None:
         return [column.name for column in CLIPS.columns]
     if isinstance(columns, str):
@@ -325,44 +187,29 @@ def _columns(s: Slice, columns: Sequence[str] | None) -> list[str]:
     return list(columns)
 
 
+# -- inside
+
+
+def _listed(s: Slice) -> np.ndarray | None:
+    """Return a slice's ids, ascending, where it is made of nothing but ids: those below the number of clips are clips."""
+    listed = s.spec.listed_ids
+    if listed is None:
+        return None
+    found = np.unique(listed)
+    return found[(found >= 0) & (found < s.query.catalog.num_rows("clips"))].astype(np.int32)
+
+
 def _rows_of(s: Slice, found: pa.Table, columns: list[str]) -> pa.Table:
     """Return columns of the clips that were found, in their order."""
     wanted = found.column("clip_id").to_pylist()
-    names = ", ".join(map(_quoted, dict.fromkeys(["clip_id", *columns])))
+    names = ", ".join(map(quoted, dict.fromkeys(["clip_id", *columns])))
     where = Bound(
         sql="clip_id >= ? AND clip_id <= ? AND clip_id IN (SELECT unnest(?))",
         values=(min(wanted, default=0), max(wanted, default=-1), wanted),
     )
-    rows = _ask(s, f"SELECT {names} FROM clips WHERE {{}}", where)
+    rows = ask(s, f"SELECT {names} FROM clips WHERE {{}}", where)
     place = {clip_id: at for at, clip_id in enumerate(rows.column("clip_id").to_pylist())}
     return rows.take(int64_array([place[clip_id] for clip_id in wanted])).select(columns)
-
-
-def _ranges(s: Slice, columns: Sequence[str], lo: float | None, hi: float | None) -> dict[str, tuple[float, float]]:
-    """Return the edges of each column: those given, else the whole catalog's, so that histograms of two slices compare."""
-    groups = s.query.catalog.manifest.tables["clips"].row_groups
-    found: dict[str, tuple[float, float]] = {}
-    unknown = []
-    for column in columns:
-        known = [group.ranges[column] for group in groups if column in group.ranges]
-        if known and column in CLIPS.ranges:
-            found[column] = float(min(low for low, _ in known)), float(max(high for _, high in known))
-        else:
-            unknown.append(column)
-    if unknown:
-        parts = ", ".join(
-            f"min({_quoted(name)})::DOUBLE AS lo{at}, max({_quoted(name)})::DOUBLE AS hi{at}"
-            for at, name in enumerate(unknown)
-        )
-        (row,) = s.query.ask(f"SELECT {parts} FROM clips").to_pylist()
-        found |= {name: (row[f"lo{at}"], row[f"hi{at}"]) for at, name in enumerate(unknown)}
-    made = {}
-    for column, (low, high) in found.items():
-        low, high = (low if lo is None else lo), (high if hi is None else hi)
-        if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
-            low, high = 0.0, 1.0
-        made[column] = (float(low), float(high) if high > low else float(low) + 1.0)
-    return made
 
 
 def _beyond(s: Slice, order: Sequence[Sort], last: Sequence[Any]) -> Iterator[Bound]:
@@ -373,7 +220,7 @@ def _beyond(s: Slice, order: Sequence[Sort], last: Sequence[Any]) -> Iterator[Bo
     """
     types = dict(s.query.columns("regular"))
     sort, value = order[0], last[0]
-    name, sign = _quoted(sort.column), "<" if sort.is_descending else ">"
+    name, sign = quoted(sort.column), "<" if sort.is_descending else ">"
     rest = _after_rest(types, order[1:], last[1:])
     if value is not None:
         one = f"?::{types[sort.column]}"
@@ -388,7 +235,7 @@ def _after_rest(types: Mapping[str, str], order: Sequence[Sort], last: Sequence[
     """Return the condition of the rows that come after one in an order of some columns; of none: false."""
     sql, values = "false", []
     for sort, value in zip(reversed(order), reversed(last), strict=True):
-        name, one = _quoted(sort.column), f"?::{types[sort.column]}"
+        name, one = quoted(sort.column), f"?::{types[sort.column]}"
         if value is None:
             sql = f"{name} IS NULL AND ({sql})"
         else:

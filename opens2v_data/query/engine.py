@@ -93,8 +93,7 @@ class Engine:
         self._made: set[str] = set()
         self._clip_columns: list[tuple[str, str]] = []
         self._is_plain = False
-        self.is_warm = False
-        self._has_warm_derived = False
+        self._in_memory: warm.InMemory | None = None
         self.key_texts: KeyTexts | None = None
 
     def __repr__(self) -> str:
@@ -266,7 +265,7 @@ class Engine:
                     if time.monotonic() > give_up_at:
                         raise
                 else:
-                    self._connection, self._made, self.is_warm = None, set(), False
+                    self._connection, self._made, self._in_memory = None, set(), None
             time.sleep(0.01)
 
     def _raise_fault(self, error: duckdb.Error) -> None:
@@ -279,7 +278,7 @@ class Engine:
         # The parent may have held the lock, and its connection's threads are not here: to use it hangs, to destroy it crashes.
         _inherited.append((self._connection, self._tables))
         self._lock, self._connection, self._made = threading.Lock(), None, set()
-        self._building, self.is_warm = threading.RLock(), False
+        self._building, self._in_memory = threading.RLock(), None
 
     def _cursor(
         self, sql: str, tables: Mapping[str, pa.Table] | None = None, *, is_of_pieces: bool = False
@@ -287,8 +286,8 @@ class Engine:
         """Return a cursor for one call, with the views that some SQL names, and tables of its own."""
         # One cursor per call: a connection shared by threads raises, and a forked one hangs.
         joined = [] if self._is_plain else joined_in(sql, is_of_pieces=is_of_pieces)
-        is_warm = self.is_warm and warm.is_enough(sql)
-        if is_warm and self._has_warm_derived:
+        kept = self.in_memory_for(sql)
+        if kept is not None and kept.has_derived:
             joined = [one for one in joined if not one.columns.keys() <= set(warm.DERIVED)]
         if not self._derived and names_categories(sql, is_of_pieces=is_of_pieces):
             self.build_categories()
@@ -298,12 +297,10 @@ class Engine:
             self._make_views(self._connection, " ".join([sql, *(one.source for one in joined)]))
             cursor = self._connection.cursor()
         # In the cursor's own schema, where they come before those of all.
-        if is_warm:
-            name = "clips_warm" if joined else "clips"
-            with_derived = self._has_warm_derived
-            cursor.execute(warm.view_statement(views()["clips"][0], name, with_derived=with_derived))
+        if kept is not None:
+            cursor.execute(kept.view_statement(views()["clips"][0], "clips_warm" if joined else "clips"))
         if joined:
-            cursor.execute(wide_clips(joined, "temp.clips_warm" if is_warm else "memory.main.clips"))
+            cursor.execute(wide_clips(joined, "temp.clips_warm" if kept is not None else "memory.main.clips"))
         for name, table in (tables or {}).items():
             cursor.register(name, table)
         return cursor
@@ -333,8 +330,7 @@ class Engine:
             if self.is_warm or self._connection is None:
                 return
             num_clips = self.catalog.num_rows("clips")
-            self._has_warm_derived = warm.load(self._connection, num_clips, texts, categories)
-            self.is_warm = True
+            self._in_memory = warm.load(self._connection, num_clips, texts, categories)
         self.key_texts = key_texts(self.catalog, self.ask)
 
     def _values(self, sql: str, column: str) -> list[Any]:
@@ -349,6 +345,32 @@ class Engine:
 
     def build_categories(self, progress: Callable[[int, int], None] | None = None) -> None:
         """Work out the categories of clips, unless that was done before; the first statement that names them does it too.
+
+    def keep_bins(self, ends: Mapping[str, tuple[float, float]], *, bins: int) -> None:
+        """Load into memory in which bin each clip's numbers lie, for histograms that are asked with these ends again and again.
+
+        A byte a clip and column, 0.2 s of CPU each at 5 M clips; six histograms of a filter then take 90 ms of CPU for 450.
+        Columns that `warm` did not load are passed over.
+
+        Args:
+            ends: (lo, hi) by column.
+            bins: of each.
+        """
+        with self._building:
+            with self._lock:
+                if self._connection is None or self._in_memory is None:
+                    return
+                cursor, kept = self._connection.cursor(), self._in_memory
+            kept.keep_bins(cursor, ends, bins=bins, clips_view=views()["clips"][0])
+
+    @property
+    def is_warm(self) -> bool:
+        """Whether the numbers of clips are in memory."""
+        return self._in_memory is not None
+
+    def in_memory_for(self, sql: str) -> warm.InMemory | None:
+        """Return what is in memory, where some SQL that names clips needs nothing else of them."""
+        return self._in_memory if warm.is_enough(sql) else None
 
         Args:
             progress: called with clips done and clips in all.

@@ -9,16 +9,20 @@ import duckdb
 import pyarrow.types as pa_types
 
 from opens2v_data.catalog.schemas import CLIPS
+from opens2v_data.query.bins import Bins
 
 TEXTS = ("part", "caption_source")
 """Columns of clips with a few texts, which are kept as their numbers."""
 
+LISTS = ("quirks",)
+"""Columns of lists that are empty for most clips: 1 MB at 5 M, where a hundredth of them has one."""
+
 SCALARS = tuple(
     column.name
     for column in CLIPS.columns
-    if column.name in TEXTS or not (pa_types.is_string(column.type) or pa_types.is_list(column.type))
+    if column.name in (*TEXTS, *LISTS) or not (pa_types.is_string(column.type) or pa_types.is_list(column.type))
 )
-"""Columns of clips that are kept: numbers, and `TEXTS`."""
+"""Columns of clips that are kept: numbers, `TEXTS` and `LISTS`."""
 
 DERIVED = ("category", "subject_area", "pair_similarity")
 """Columns of derived tables that are kept too, where these were worked out before."""
@@ -40,7 +44,8 @@ _ALL = re.compile(
     re.IGNORECASE,
 )
 _FILE = re.compile(r"read_parquet\('\{clips\}'[^)]*\)")
-_SOURCE = "(SELECT * REPLACE ({}) FROM packed.main.clips_scalars)"
+_TABLE = "packed.main.clips_scalars"
+_SOURCE = "(SELECT * REPLACE ({}), {} FROM packed.main.clips_scalars)"
 
 
 def is_enough(sql: str) -> bool:
@@ -73,7 +78,7 @@ def load_statement(texts: Mapping[str, Sequence[str]], categories: Sequence[str]
         source += (
             " POSITIONAL JOIN memory.main.clip_categories AS told POSITIONAL JOIN memory.main.clip_numbers AS known"
         )
-    return f"CREATE TABLE packed.main.clips_scalars AS {loaded} FROM {source}"
+    return f"CREATE TABLE {_TABLE} AS {loaded} FROM {source}"
 
 
 def load(
@@ -81,8 +86,8 @@ def load(
     num_clips: int,
     texts: Mapping[str, Sequence[str]],
     categories: Sequence[str] | None,
-) -> bool:
-    """Load them, and return whether derived columns were loaded; see `load_statement`."""
+) -> InMemory:
+    """Load them; see `load_statement`."""
     connection.execute(f"SET memory_limit = '{num_clips * BYTES_PER_CLIP // 1_000_000 + MEMORY_MB}MB'")
     connection.execute("ATTACH ':memory:' AS packed (COMPRESS)")
     try:
@@ -92,21 +97,81 @@ def load(
         categories = None
         connection.execute(load_statement(texts))
     connection.execute("CHECKPOINT packed")
-    return categories is not None
+    return InMemory(has_derived=categories is not None)
 
 
-def view_statement(clips_view: str, name: str, *, with_derived: bool = False) -> str:
-    """Return the statement of a cursor's own view of them, with the derived columns that `clips` has.
+class InMemory:
+    """What is in memory of the clips.
 
     Args:
-        clips_view: the statement of `sql/views.sql` that makes `clips`.
-        name: of the view.
-        with_derived: whether derived columns were loaded.
+        has_derived: whether derived columns were loaded.
     """
-    texts = (*TEXTS, "category") if with_derived else TEXTS
-    source = _SOURCE.format(", ".join(f"{column}::VARCHAR AS {column}" for column in texts))
-    made = clips_view.strip().replace("CREATE VIEW clips", f"CREATE TEMP VIEW {name}", 1)
-    return _FILE.sub(source, made)
+
+    def __init__(self, *, has_derived: bool) -> None:
+        self.has_derived = has_derived
+        self._bins: dict[Bins, str] = {}
+
+    def view_statement(self, clips_view: str, name: str) -> str:
+        """Return the statement of a cursor's own view of it, with the derived columns that `clips` has.
+
+        Args:
+            clips_view: the statement of `sql/views.sql` that makes `clips`.
+            name: of the view.
+        """
+        source = _SOURCE.format(
+            ", ".join(f"{column}::VARCHAR AS {column}" for column in self._texts),
+            ", ".join(f'{column} AS "{_code_of(column)}"' for column in self._texts),
+        )
+        made = clips_view.strip().replace("CREATE VIEW clips", f"CREATE TEMP VIEW {name}", 1)
+        return _FILE.sub(source, made)
+
+    def code_name(self, column: str) -> str | None:
+        """Return under which name the view has the numbers of a column's texts, an ENUM in their order; None: not as numbers.
+
+        To count by them takes half of what it takes by texts.
+        """
+        return _code_of(column) if column in self._texts else None
+
+    def bin_name(self, bins: Bins) -> str | None:
+        """Return under which name the view has what `keep_bins` kept; None: nothing."""
+        return self._bins.get(bins)
+
+    def keep_bins(
+        self,
+        cursor: duckdb.DuckDBPyConnection,
+        ends: Mapping[str, tuple[float, float]],
+        *,
+        bins: int,
+        clips_view: str,
+    ) -> None:
+        """Keep in which bin each clip's number lies; of columns that are not in memory nothing. See `Engine.keep_bins`.
+
+        Others may ask meanwhile. Columns of the view are worked out by its text, for a column of a table is made of that
+        table's columns alone.
+        """
+        for column, (low, high) in ends.items():
+            kept = Bins(column=column, low=float(low), high=float(high), num_bins=bins)
+            worked_out = re.search(rf"^ +(.+) AS {re.escape(column)},?$", clips_view, re.MULTILINE)
+            if kept in self._bins or not (worked_out or column in self._numbers):
+                continue
+            name = f"bin {len(self._bins)} of {column}"
+            code = kept.code(worked_out[1] if worked_out else f'"{column}"').literal()
+            cursor.execute(f'ALTER TABLE {_TABLE} ADD COLUMN "{name}" {kept.type}')
+            cursor.execute(f'ALTER TABLE {_TABLE} ALTER "{name}" TYPE {kept.type} USING {code}')
+            self._bins[kept] = name
+
+    @property
+    def _numbers(self) -> set[str]:
+        """Return the columns of the table that hold numbers."""
+        return {*SCALARS, *(DERIVED if self.has_derived else ())} - {*self._texts, *LISTS}
+
+    @property
+    def _texts(self) -> tuple[str, ...]:
+        return (*TEXTS, "category") if self.has_derived else TEXTS
+
+
+def _code_of(column: str) -> str:
+    return f"code of {column}"
 
 
 def _matched(table: str, value: str) -> str:

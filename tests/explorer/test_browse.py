@@ -6,6 +6,7 @@ import io
 import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
 
 import pyarrow.parquet as pq
 import pytest
@@ -14,6 +15,8 @@ import opens2v_data
 from explorer.pages import html, make_explorer, run, url
 from opens2v_data.errors import QueryError
 from opens2v_explorer import answers, sharing, state
+from opens2v_explorer.conditions import Range
+from opens2v_explorer.fields import CHOICES
 from opens2v_explorer.filters import Filters
 from opens2v_explorer.pages import browse
 
@@ -169,6 +172,46 @@ def test_answers_are_asked_once_and_those_by_verdict_again_when_one_was_added(
     answers.count(Filters(search="dog"))
     answers.count(Filters(verdict="judged"))
     assert len(asked) == 3
+
+
+@pytest.mark.parametrize("asked", ["", "aesthetic=4.5..", "part=total_part1&fault=-near_copies", "q=dog&quirk=nan"])
+def test_the_panel_shows_what_one_question_counted_and_that_is_what_each_alone_gives(
+    monkeypatch: pytest.MonkeyPatch, asked: str
+) -> None:
+    filters, _ = Filters.from_params(parse_qs(asked))
+    names = [*CHOICES]
+    alone = [answers.facet(filters, name) for name in names], answers.count(filters), answers.distributions(filters)
+    answers.forget()
+    counted = answers.tally(filters)
+    free = [name for name in names if not filters.values_of(name)]
+    answers.ends()
+    slices: list[Filters] = []
+    original = answers._slice
+    monkeypatch.setattr(answers, "_slice", lambda *given, **named: slices.append(given[0]) or original(*given, **named))
+    assert [answers.facet(filters, name) for name in free] == [alone[0][names.index(name)] for name in free]
+    assert answers.count(filters) == counted.num_clips == alone[1]
+    for name, histogram in answers.distributions(filters).items():
+        assert histogram.counts.tolist() == alone[2][name].counts.tolist()
+        assert (histogram.num_null, histogram.num_below) == (alone[2][name].num_null, alone[2][name].num_below)
+    assert slices == []
+    # Where a value is chosen, others are counted among the clips without that choice.
+    assert [answers.facet(filters, name) for name in names] == alone[0]
+
+
+def test_what_was_foreseen_is_asked_once_and_its_errors_are_told_to_who_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers.forget()
+    asked: list[Filters] = []
+    original = answers._slice
+    monkeypatch.setattr(answers, "_slice", lambda *given, **named: asked.append(given[0]) or original(*given, **named))
+    filters = Filters(ranges=(Range(name="aesthetic", lo=4.5),))
+    answers.ends()
+    answers.foresee(filters)
+    assert answers.tally(filters).num_clips == answers.count(filters) > 0
+    assert asked == [filters]
+    wrong = Filters(among="SELECT 1 AS one")
+    answers.foresee(wrong)
+    with pytest.raises(QueryError, match="expected a column clip_id in the answer of `among`"):
+        answers.tally(wrong)
 
 
 def test_classes_are_found_by_a_part_of_their_name(explorer_catalog: opens2v_data.OpenS2V) -> None:

@@ -33,6 +33,8 @@ QUESTIONS = [
     "SELECT count(*) AS n FROM clips WHERE has_subject(clip_id, 'woman', min_gme := 0.2)",
     "SELECT count(*) AS n FROM clips JOIN captions USING (clip_id) WHERE caption LIKE '%dog%'",
     "SELECT unnest(subject_tags) AS tag, count(*) AS n FROM clips GROUP BY 1 ORDER BY 1",
+    "SELECT clip_id, quirks, len(quirks) AS n FROM clips WHERE list_has_any(quirks, ['nan', 'mask-size']) ORDER BY clip_id",
+    "SELECT quirks, count(*) AS n FROM clips GROUP BY quirks ORDER BY n, quirks",
 ]
 
 
@@ -49,7 +51,7 @@ def test_a_catalog_that_was_warmed_with_derived_columns_answers_alike(sample_cat
     cold, warm = opens2v_data.open(sample_catalog), opens2v_data.open(sample_catalog)
     warm.query.build_categories()
     warm.warm()
-    assert warm.query._has_warm_derived
+    assert warm.query._in_memory is not None and warm.query._in_memory.has_derived
     assert warm.sql(question).to_pylist() == cold.sql(question).to_pylist()
     assert warm.sql(question).schema == cold.sql(question).schema
 
@@ -64,8 +66,7 @@ def test_a_definition_that_names_clips_twice_is_not_loaded(sample_catalog: Path,
     catalog = opens2v_data.open(sample_catalog, category=own)
     catalog.query.build_categories()
     catalog.warm()
-    assert catalog.query.is_warm
-    assert not catalog.query._has_warm_derived
+    assert catalog.query._in_memory is not None and not catalog.query._in_memory.has_derived
     assert catalog.where("aesthetic > 5").count() == opens2v_data.open(sample_catalog).where("aesthetic > 5").count()
 
 
@@ -97,6 +98,7 @@ def test_a_warm_catalog_reads_no_file_of_clips(sample_catalog: Path, tmp_path: P
         "count": catalog.where("aesthetic > 5").count(),
         "hist": catalog.all.hist("aesthetic").counts.tolist(),
         "page": catalog.all.sort("-aesthetic").page(n=5, columns=["clip_id", "motion"]).rows.to_pylist(),
+        "quirks": catalog.where("aesthetic > 4").facets("quirks").to_pylist(),
     }
     catalog.where("aesthetic > 5").ids()
     (copy / "clips.parquet").unlink()
@@ -104,6 +106,7 @@ def test_a_warm_catalog_reads_no_file_of_clips(sample_catalog: Path, tmp_path: P
     assert catalog.where("aesthetic > 5").count() == expected["count"]
     assert catalog.all.hist("aesthetic").counts.tolist() == expected["hist"]
     assert catalog.all.sort("-aesthetic").page(n=5, columns=["clip_id", "motion"]).rows.to_pylist() == expected["page"]
+    assert catalog.where("aesthetic > 4").facets("quirks").to_pylist() == expected["quirks"]
 
 
 def test_a_closed_or_forked_catalog_is_cold_and_still_answers(sample_catalog: Path) -> None:
@@ -120,8 +123,8 @@ def test_a_closed_or_forked_catalog_is_cold_and_still_answers(sample_catalog: Pa
     assert catalog.where("aesthetic > 5").count() == count
 
 
-def test_scalars_are_all_numbers_of_clips_and_the_part() -> None:
-    assert {"clip_id", "part", "aesthetic", "num_masks", "json_offset"} <= set(SCALARS)
+def test_scalars_are_all_numbers_of_clips_the_part_and_the_quirks() -> None:
+    assert {"clip_id", "part", "aesthetic", "num_masks", "json_offset", "quirks"} <= set(SCALARS)
     assert not {"clip_key", "subject_tags", "path"} & set(SCALARS)
 
 

@@ -39,6 +39,7 @@ def page() -> None:
     if found is not None:
         rows = found.rows.to_pylist()
         if rows:
+            answers.foresee(filters)
             status.html(_status(len(rows), None))
             st.html(gallery(rows) if state.param("view") != "table" else listing(rows))
             st.html(_pager(after, found.after))
