@@ -5,23 +5,23 @@ process of its own; CPU is the process's, memory its largest resident set (a GPU
 
     frames    the rules of the metrics: 32 spread over the video, and all; ours beside decord (upstream's, frame by frame),
               OpenCV (a seek to each frame; NaturalScore's way upstream) and imageio; and how many frames are wrong
-    metrics   the whole of `score`, models loaded before: ours beside upstream's way: frames by decord (OpenCV where it is not
-              there) as PIL pictures, transformers' processor, each window of MotionSmoothness on its own
+    metrics   the whole of `score`, models loaded before: ours beside upstream's way (`eval_upstream.py`): frames by decord
+              (OpenCV where it is not there, and for NaturalScore), PIL pictures, transformers' processors, one at a time
 
     python benchmarks/eval.py
     python benchmarks/eval.py --videos my_videos/*.mp4 --runs 5
     pip install --no-deps --target rivals decord imageio imageio-ffmpeg && python benchmarks/eval.py --rivals rivals
-    python benchmarks/eval.py --device cuda --size published            # models of the published size, 17 GB for Q-Align
+    python benchmarks/eval.py --device cuda --size published      # of the published sizes: Q-Align and GME have 17 GB each
 
 Ours decodes a video on one thread, decord and imageio on several: where many videos are scored at once, CPU is what counts.
 Models have random weights: they cost what real ones cost, and no score is printed. `--size small` stands for all parts but the
-model, whose share it leaves out; it is the default on a CPU. On a GPU: not run yet.
+model, whose share it leaves out; it is the default on a CPU. FaceSim's find one face in each frame, NexusScore's one box. The
+judge of NaturalScore is a server on this machine that answers at once, its CPU not counted. On a GPU: not run yet.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import os
 import statistics
@@ -32,12 +32,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from eval_videos import FRAME_READERS, described, number_of_frames, sequential, some_videos
 from measure import ROOT, machine, run_isolated, table
 
-SAMPLE = ROOT.parent / "shared" / "upstream_sample" / "eval" / "videos" / "singleface_3.mp4"
-READERS = ["ours", "decord", "opencv", "imageio"]
 RULES = ["32 frames", "all frames"]
-METRICS = ["motion_amplitude", "aesthetics", "motion_smoothness"]
+METRICS = [
+    "motion_amplitude",
+    "aesthetics",
+    "facesim",
+    "gmescore",
+    "nexusscore",
+    "motion_smoothness",
+    "naturalscore",
+]
 
 
 def main() -> None:
@@ -68,7 +75,10 @@ def main() -> None:
             cells = Cells(runs=arguments.runs, environment=environment, video=video, device=device)
             print(frames_table(cells) + "\n")
             if arguments.metrics:
-                models = models_for(Path(folder), size)
+                import eval_models
+
+                models = eval_models.write_models(Path(folder) / "models", size)
+                models |= eval_models.write_references(Path(folder))
                 print(metrics_table(cells, arguments.metrics, size, models) + "\n")
             for note in cells.notes:
                 print(f"{note}\n")
@@ -102,7 +112,7 @@ def frames_table(cells: Cells) -> str:
     rows = []
     for rule in RULES:
         ours: dict[str, float] | None = None
-        for reader in READERS:
+        for reader in FRAME_READERS:
             found = cells.measure(part="frames", reader=reader, rule=rule)
             if found is None:
                 continue
@@ -142,7 +152,7 @@ def metrics_table(cells: Cells, metrics: list[str], size: str, models: dict[str,
             if found is None:
                 continue
             ours = ours or found
-            has_model = metric != "motion_amplitude"
+            has_model = metric not in ("motion_amplitude", "naturalscore")
             rows.append(
                 [
                     f"{metric}, {size} model" if has_model else metric,
@@ -165,10 +175,13 @@ def child(*, part: str, video: str, device: str, **job: Any) -> dict[str, float]
     if part == "frames":
         return child_frames(Path(video), job["reader"], job["rule"])
     import torch
+    from eval_ways import scorer_of
 
-    score = scorer_of(job["metric"], job["way"], job["models"], device)
-    score(Path(video))
-    value, wall, cpu = timed(lambda: score(Path(video)), times=1)
+    with scorer_of(job["metric"], job["way"], job["models"], device) as score:
+        score(Path(video))
+        if device == "cuda":
+            torch.cuda.reset_peak_memory_stats()
+        value, wall, cpu = timed(lambda: score(Path(video)), times=1)
     answer = {"wall": wall, "cpu": cpu, "value": value}
     return {**answer, "gpu": float(torch.cuda.max_memory_allocated()) if device == "cuda" else 0.0}
 
@@ -209,143 +222,7 @@ def cpu_seconds() -> float:
     return used.user + used.system + used.children_user + used.children_system
 
 
-def sequential(video: Path, indices: list[int]) -> Any:
-    """Yield frames of a decode from the first to the last."""
-    import av
-
-    with av.open(str(video)) as container:
-        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
-    for index in indices:
-        yield frames[index]
-
-
-def number_of_frames(video: Path) -> int:
-    """Return how many there are."""
-    from opens2v_eval.frames import Video
-
-    return Video(video, key="singleface_1").num_frames
-
-
-def read_ours(video: Path, indices: list[int]) -> Any:
-    """Read with the library, as `Video` does."""
-    from opens2v_eval.frames import Video, rgb_arrays
-
-    return rgb_arrays(Video(video, key="singleface_1").frames(indices))
-
-
-def read_decord(video: Path, indices: list[int]) -> Any:
-    """Read as upstream's scripts do."""
-    import decord  # pyright: ignore[reportMissingImports]
-
-    opened = decord.VideoReader(str(video))
-    return [opened[index].asnumpy() for index in indices]
-
-
-def read_opencv(video: Path, indices: list[int]) -> Any:
-    """Read as upstream's NaturalScore does."""
-    import cv2
-
-    capture, frames = cv2.VideoCapture(str(video)), []
-    for index in indices:
-        capture.set(cv2.CAP_PROP_POS_FRAMES, index)
-        is_read, frame = capture.read()
-        if is_read:
-            frames.append(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB))
-    capture.release()
-    return frames
-
-
-def read_imageio(video: Path, indices: list[int]) -> Any:
-    """Read with imageio's FFmpeg."""
-    import imageio  # pyright: ignore[reportMissingImports]
-
-    with imageio.get_reader(str(video), "ffmpeg") as reader:
-        return [reader.get_data(index) for index in indices]
-
-
-FRAME_READERS: dict[str, Callable[[Path, list[int]], Any]] = {
-    "ours": read_ours,
-    "decord": read_decord,
-    "opencv": read_opencv,
-    "imageio": read_imageio,
-}
-
-
-def scorer_of(metric: str, way: str, models: dict[str, str], device: str) -> Callable[[Path], float]:
-    """Return what scores a video."""
-    from opens2v_eval.frames import Video
-    from opens2v_eval.metrics import create_metric
-    from opens2v_eval.prompts import Prompt
-
-    options: dict[str, Any] = {}
-    if metric == "aesthetics":
-        options = {"clip": models["clip"], "head": models["head"]}
-    elif metric == "motion_smoothness":
-        options = {"model": models["owl"], "precision": "float16" if device == "cuda" else "float32"}
-    if way != "ours":
-        import eval_upstream
-
-        read = read_decord if importlib.util.find_spec("decord") else read_opencv
-        return eval_upstream.scorer(metric, options, device, lambda video, indices: read(video, indices))
-    made = create_metric(metric, **options)  # pyright: ignore[reportArgumentType]
-    made.setup(device)
-    image = Path("a.png")
-    prompt = Prompt(key="singleface_1", prompt="", image_names=("a.png",), image_paths=(image,), class_labels=("Man",))
-
-    def score(video: Path) -> float:
-        values = made.score(Video(video, key="singleface_1", device=device), prompt).values
-        value = next(iter(values.values()))
-        assert isinstance(value, float)
-        return value
-
-    return score
-
-
-def models_for(folder: Path, size: str) -> dict[str, str]:
-    """Write models of random weights, once; return where they are."""
-    import eval_upstream
-
-    return eval_upstream.write_models(folder / "models", size)
-
-
-def described(video: Path) -> str:
-    """Return one line about a video."""
-    from opens2v_loaders import probe
-
-    info = probe(video)
-    keys = int(info.is_keyframe.sum())
-    return f"{info.width}x{info.height}, {info.num_frames_from_packets} frames, {keys} keyframes, {video.stat().st_size:,} bytes"
-
-
-def some_videos(folder: Path) -> list[Path]:
-    """Return the sample, and generated videos: one of the benchmark's usual form, one of 720p with open groups."""
-    made = [
-        generated(folder / "480p.mp4", 832, 480, 81, ""),
-        generated(folder / "720p.mp4", 1280, 720, 121, "open-gop=1:"),
-    ]
-    return [SAMPLE, *made] if SAMPLE.is_file() else made
-
-
-def generated(path: Path, width: int, height: int, num_frames: int, options: str) -> Path:
-    """Write a video of a bright square that wanders over noise."""
-    import av
-    import numpy as np
-
-    rng = np.random.default_rng(0)
-    ground = rng.integers(0, 160, (height // 8, width // 8, 3), dtype=np.uint8).repeat(8, 0).repeat(8, 1)
-    with av.open(str(path), "w") as container:
-        stream: Any = container.add_stream("libx264", rate=16)
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        stream.options = {"crf": "23", "x264-params": f"{options}keyint=24:bframes=3"}
-        for number in range(num_frames):
-            picture = np.roll(ground, (number, 3 * number), (0, 1))
-            left, top = (7 * number) % (width - 90), (3 * number) % (height - 90)
-            picture[top : top + 90, left : left + 90] = 40 + 2 * number % 200
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-        container.mux(stream.encode(None))
-    return path
-
-
 if __name__ == "__main__":
-    sys.path[:0] = [str(ROOT), str(ROOT / "loaders"), str(ROOT / "evaluation")]
+    # `evaluation` is a folder of the tests, too, whose builders of models are used here.
+    sys.path[:0] = [str(ROOT / "tests"), str(ROOT), str(ROOT / "loaders"), str(ROOT / "evaluation")]
     main()

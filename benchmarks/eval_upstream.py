@@ -1,4 +1,8 @@
-"""Upstream's way to score a video, for `eval.py`: PIL pictures, transformers' processor, each window on its own; its models."""
+"""Upstream's way to score a video, for `eval.py`: PIL pictures, transformers' processor, each window on its own.
+
+The order of work is that of the scripts in upstream's `eval/`; models, thresholds and rules are those of `opens2v_eval`, so that
+what differs is how frames are read, prepared, moved and batched.
+"""
 
 from __future__ import annotations
 
@@ -8,88 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-SMALL_CLIP = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4}
-LARGE_CLIP = {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24, "num_attention_heads": 16}
-SMALL_OWL = {
-    "vocab_size": 600,
-    "hidden_size": 64,
-    "intermediate_size": 128,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "visual_config": {
-        "visual_model": {**SMALL_CLIP, "image_size": 112, "patch_size": 14},
-        "visual_abstractor": {
-            **SMALL_CLIP,
-            "num_learnable_queries": 64,
-            "encoder_hidden_size": 64,
-            "grid_size": 8,
-        },
-    },
-}
-LARGE_OWL = {
-    "vocab_size": 32000,
-    "hidden_size": 4096,
-    "intermediate_size": 11008,
-    "num_hidden_layers": 32,
-    "num_attention_heads": 32,
-}
 Read = Callable[[Path, list[int]], Any]
-
-
-def write_models(folder: Path, size: str) -> dict[str, str]:
-    """Write models of random weights, once; return where they are."""
-    import torch
-    from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
-
-    from opens2v_eval.models.checkpoints import quiet_transformers
-    from opens2v_eval.models.clip_aesthetics import AestheticHead
-
-    places = {"clip": str(folder / "clip"), "head": str(folder / "head.pth"), "owl": str(folder / "owl")}
-    if folder.is_dir():
-        return places
-    folder.mkdir(parents=True)
-    shape: dict[str, Any] = LARGE_CLIP if size == "published" else SMALL_CLIP
-    config = CLIPVisionConfig(**shape, image_size=224, patch_size=14, projection_dim=768)
-    with quiet_transformers():
-        CLIPVisionModelWithProjection(config).save_pretrained(places["clip"])
-    torch.save(AestheticHead().state_dict(), places["head"])
-    write_owl(Path(places["owl"]), LARGE_OWL if size == "published" else SMALL_OWL)
-    return places
-
-
-def write_owl(folder: Path, config: dict[str, Any]) -> None:
-    """Write an mPLUG-Owl2 of random weights, float16, and a tokenizer of Llama's kind."""
-    import torch
-    from transformers import LlamaTokenizer
-
-    from opens2v_eval.models.owl2 import Owl2
-    from opens2v_eval.models.quality import WORDS
-
-    folder.mkdir()
-    (folder / "config.json").write_text(json.dumps(config))
-    with torch.device("meta"):
-        model = Owl2(config)
-    weights = {name: torch.randn(value.shape, dtype=torch.float16) * 0.02 for name, value in model.state_dict().items()}
-    torch.save(weights, folder / "pytorch_model.bin")
-    letters = sorted({letter for word in WORDS for letter in word})
-    tokens = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), "▁", *letters]
-    merges: list[tuple[str, str]] = []
-    for word in WORDS:
-        grown = "▁"
-        for letter in word:
-            if grown + letter not in tokens:
-                merges.append((grown, letter))
-                tokens.append(grown + letter)
-            grown += letter
-    vocabulary = {token: number for number, token in enumerate(tokens)}
-    LlamaTokenizer(vocab=vocabulary, merges=merges).save_pretrained(folder)  # pyright: ignore[reportArgumentType]
-
-
-def scorer(metric: str, options: dict[str, Any], device: str, read: Read) -> Callable[[Path], float]:
-    """Return what scores a video in upstream's way."""
-    return {"motion_amplitude": motion_amplitude, "aesthetics": aesthetics, "motion_smoothness": motion_smoothness}[
-        metric
-    ](options, device, read)
 
 
 def pil_frames(read: Read, video: Path, indices: list[int]) -> list[Any]:
@@ -99,11 +22,11 @@ def pil_frames(read: Read, video: Path, indices: list[int]) -> list[Any]:
     return [Image.fromarray(frame) for frame in read(video, indices)]
 
 
-def motion_amplitude(options: dict[str, Any], device: str, read: Read) -> Callable[[Path], float]:
+def motion_amplitude(options: dict[str, Any], device: str, read: Read, prompt: Any) -> Callable[[Path], float]:
     """Return the flow's mean, one step after the other; without the second number and the pictures that upstream makes."""
     import cv2
     import numpy as np
-    from eval import number_of_frames
+    from eval_videos import number_of_frames
 
     def score(video: Path) -> float:
         frames = pil_frames(read, video, list(range(number_of_frames(video))))
@@ -126,10 +49,10 @@ def processor_of(size: int) -> Any:
     return kind(size={"shortest_edge": size}, crop_size={"height": size, "width": size})
 
 
-def aesthetics(options: dict[str, Any], device: str, read: Read) -> Callable[[Path], float]:
+def aesthetics(options: dict[str, Any], device: str, read: Read, prompt: Any) -> Callable[[Path], float]:
     """Return CLIP's and the head's mean of 32 frames."""
     import torch
-    from eval import number_of_frames
+    from eval_videos import number_of_frames
     from transformers import CLIPVisionModelWithProjection
 
     from opens2v_eval.frames import linspace_indices
@@ -149,10 +72,10 @@ def aesthetics(options: dict[str, Any], device: str, read: Read) -> Callable[[Pa
     return score
 
 
-def motion_smoothness(options: dict[str, Any], device: str, read: Read) -> Callable[[Path], float]:
+def motion_smoothness(options: dict[str, Any], device: str, read: Read, prompt: Any) -> Callable[[Path], float]:
     """Return one less the share of artefacts; three pictures are made, processed and seen for each frame of the video."""
     import torch
-    from eval import number_of_frames
+    from eval_videos import number_of_frames
     from PIL import Image
 
     from opens2v_eval.metrics.motion_smoothness import artefact_frames, sliding_windows
@@ -188,3 +111,136 @@ def motion_smoothness(options: dict[str, Any], device: str, read: Read) -> Calla
         return 1 - len(artefact_frames(found)) / len(found)
 
     return score
+
+
+def facesim(options: dict[str, Any], device: str, read: Read, prompt: Any) -> Callable[[Path], float]:
+    """Return CurricularFace's mean, face by face; without insightface's models of age and more landmarks, which run there too."""
+    import numpy as np
+    from eval_videos import number_of_frames
+
+    from opens2v_eval.frames import linspace_indices
+    from opens2v_eval.metrics.facesim import load_recogniser, published_score, read_reference
+    from opens2v_eval.models.faces import largest_face
+    from opens2v_eval.models.faces_scrfd import Scrfd
+
+    detector = Scrfd.load(options["detector"], device=device)
+    arcface, curricular = (load_recogniser(options[name], device=device) for name in ("arcface", "recogniser"))
+
+    def vectors(picture: np.ndarray) -> list[np.ndarray] | None:
+        face = largest_face(detector, picture)
+        if face is None:
+            return None
+        return [model.embed([model.align(picture, face.landmarks)])[0] for model in (curricular, arcface)]
+
+    def score(video: Path) -> float:
+        reference = vectors(read_reference(prompt))
+        assert reference is not None
+        found: list[float | None] = []
+        for frame in read(video, linspace_indices(number_of_frames(video))):
+            seen = vectors(frame)
+            found.append(None if seen is None else max(float(seen[0] @ reference[0]), 0.0))
+        return published_score(found, drops_zeros=True)
+
+    return score
+
+
+def gmescore(options: dict[str, Any], device: str, read: Read, prompt: Any) -> Callable[[Path], float]:
+    """Return the mean cosine of 32 frames; the prompt is embedded once for each."""
+    from eval_videos import number_of_frames
+
+    from opens2v_eval.frames import linspace_indices
+    from opens2v_eval.models.gme import RETRIEVAL_INSTRUCTION, Gme
+
+    gme = Gme.load(options["gme"], device=device, batch_size=32)
+
+    def score(video: Path) -> float:
+        frames = pil_frames(read, video, linspace_indices(number_of_frames(video)))
+        texts = gme.embed_texts([prompt.prompt] * len(frames), instruction=RETRIEVAL_INSTRUCTION)
+        return (texts * gme.embed_images(frames)).sum(-1).mean().item()
+
+    return score
+
+
+def nexusscore(options: dict[str, Any], device: str, read: Read, prompt: Any) -> Callable[[Path], float]:
+    """Return the likeness of boxes: each frame and reference on its own, reference and label embedded for each box."""
+    from eval_videos import number_of_frames
+    from eval_ways import keep_one_box
+
+    from opens2v_eval.frames import linspace_indices
+    from opens2v_eval.metrics.nexusscore import Found, open_reference, published_score
+    from opens2v_eval.models.detector import Owlv2Detector
+    from opens2v_eval.models.gme import RETRIEVAL_INSTRUCTION, Gme
+    from opens2v_eval.scales import nexus_references
+
+    gme, detector = (
+        Gme.load(options["gme"], device=device, batch_size=32),
+        Owlv2Detector.load(options["detector"], device=device),
+    )
+    keep_one_box(detector)
+
+    def score(video: Path) -> float:
+        frames = pil_frames(read, video, linspace_indices(number_of_frames(video)))
+        places, crops, references, labels = [], [], [], []
+        for number, frame in enumerate(frames):
+            for reference, (index, label) in enumerate(nexus_references(prompt)):
+                image = open_reference(prompt, index)
+                [[boxes]] = detector.detect([frame], [image])
+                for box, confidence in zip(boxes.xyxy.tolist(), boxes.scores.tolist(), strict=True):
+                    places.append((number, reference, confidence))
+                    crops.append(frame.crop(tuple(round(side) for side in box)))
+                    references.append(image)
+                    labels.append(label)
+        seen, looks = gme.embed_images(crops), gme.embed_images(references)
+        words = gme.embed_texts(labels, instruction=RETRIEVAL_INSTRUCTION)
+        cosines = zip(places, (words * seen).sum(-1).tolist(), (looks * seen).sum(-1).tolist(), strict=True)
+        found = [
+            Found(frame=number, reference=reference, confidence=confidence, text_cosine=text, image_cosine=image)
+            for (number, reference, confidence), text, image in cosines
+        ]
+        return published_score(found, frames_with_boxes=len({box.frame for box in found}))
+
+    return score
+
+
+def naturalscore(options: dict[str, Any], device: str, read: Read, prompt: Any) -> Callable[[Path], float]:
+    """Return the last of three answers: three runs of the script, each of which reads the frames and makes a client."""
+    import base64
+
+    import cv2
+    import openai
+    from eval_videos import number_of_frames
+
+    from opens2v_eval.metrics.naturalscore import QUESTION, long_side_size
+    from opens2v_eval.models.judge import PUBLISHED_JUDGE
+
+    def ask(video: Path) -> float:
+        capture, urls = cv2.VideoCapture(str(video)), []
+        step = max(number_of_frames(video) // 16, 1)
+        for place in range(16):
+            capture.set(cv2.CAP_PROP_POS_FRAMES, place * step)
+            is_read, frame = capture.read()
+            if is_read:
+                size = long_side_size(frame.shape[1], frame.shape[0])
+                _, data = cv2.imencode(".jpg", cv2.resize(frame, size, interpolation=cv2.INTER_AREA))
+                urls.append(f"data:image/jpeg;base64,{base64.b64encode(data.tobytes()).decode()}")
+        capture.release()
+        content: list[Any] = [{"type": "image_url", "image_url": {"url": url}} for url in urls]
+        content.append({"type": "text", "text": QUESTION})
+        client = openai.OpenAI(api_key="none", base_url=options["base_url"])
+        answer = client.chat.completions.create(
+            model=PUBLISHED_JUDGE, stream=False, messages=[{"role": "user", "content": content}]
+        )
+        return float(json.loads(answer.choices[0].message.content or "")["score"])
+
+    return lambda video: [ask(video) for _ in range(3)][-1]
+
+
+SCORERS = {
+    "motion_amplitude": motion_amplitude,
+    "aesthetics": aesthetics,
+    "motion_smoothness": motion_smoothness,
+    "facesim": facesim,
+    "gmescore": gmescore,
+    "nexusscore": nexusscore,
+    "naturalscore": naturalscore,
+}
