@@ -217,15 +217,25 @@ def _planes(frame: VideoFrame) -> list[torch.Tensor]:
 
 
 def _planes_on_gpu(frame: VideoFrame, pixel_format: str) -> list[torch.Tensor]:
-    """Return luma and chroma of an NV12 or P010 picture where it is; they keep its memory."""
+    """Return luma and chroma of NVDEC's picture, see `interleaved_planes`."""
     expected, found = _NVDEC_FORMATS[pixel_format], getattr(frame.sw_format, "name", None)
     if found != expected:
         raise UnfitError(f"NVDEC gave {found} for {pixel_format}; expected {expected}")
-    return [torch.from_dlpack(cast("Any", plane).__dlpack__()) for plane in frame.planes[:2]]
+    return interleaved_planes(frame)
+
+
+def interleaved_planes(frame: VideoFrame) -> list[torch.Tensor]:
+    """Return luma `(H, W)` and chroma `(H/2, W/2, 2)` of an NV12 (uint8) or P010 picture (int16) where it is.
+
+    They keep its memory.
+    """
+    planes = [torch.from_dlpack(cast("Any", plane).__dlpack__()) for plane in frame.planes[:2]]
+    # torch does little with uint16: the same bits as int16 can be stacked on a GPU.
+    return [plane if plane.dtype == torch.uint8 else plane.view(torch.int16) for plane in planes]
 
 
 def split_chroma(luma: torch.Tensor, chroma: torch.Tensor) -> list[torch.Tensor]:
-    """Return Y, U and V of NV12 (uint8), or of P010 (uint16, ten bits in the upper part) as int16.
+    """Return Y, U and V of NV12 (uint8), or of P010 (16 bits, ten in the upper part) as int16.
 
     Args:
         luma: `(…, H, W)`.

@@ -15,7 +15,7 @@ from loaders import clips, real_sample
 from opens2v_loaders import colour
 from opens2v_loaders.backends import Job, Target, TorchcodecBackend, UnfitError, pictures_at_once, why_no_torchcodec
 from opens2v_loaders.container import OpenClip
-from opens2v_loaders.cuda import Waiting, _Decoders, _Look
+from opens2v_loaders.cuda import Waiting, _Decoders, _Look, interleaved_planes
 from opens2v_loaders.decoding import decode
 from opens2v_loaders.frames import decoded
 from opens2v_loaders.swscale import FULL, LIMITED
@@ -49,7 +49,7 @@ def _as_nvdec_gives_them(data: bytes, indices: list[int], interleaved: str, **ch
             there = frame.reformat(format=interleaved, **kept, **clips.ONE_SCALER_THREAD)
             waiting = waiting or Waiting(look=look, target=target)
             assert waiting.look == look
-            waiting.add(frame_idx, [torch.from_dlpack(plane.__dlpack__()) for plane in there.planes])
+            waiting.add(frame_idx, interleaved_planes(there))
         if waiting is not None:
             waiting.convert()
     return target
