@@ -174,8 +174,15 @@ def clips_of(facts: Facts) -> Callable[[], Iterator[int]]:
         return lambda: (len(batch) for batch in loader)
     dataset = loader.as_torch_dataset()
     if way == "sequential":
-        return lambda: (len(dataset[row]["video"][:1]) for row in range(num_clips))
+        return lambda: one_by_one(dataset, num_clips)
     return batches_of(dataset, facts)
+
+
+def one_by_one(dataset: Any, num_clips: int) -> Iterator[int]:
+    """Take clips of a map-style dataset in this process."""
+    for row in range(num_clips):
+        dataset[row]
+        yield 1
 
 
 def our_loader(facts: Facts, spec: Any) -> Any:
