@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import io
 import re
 import subprocess
@@ -23,7 +24,7 @@ import opens2v_eval
 from explorer.benchmark import HOSTILE, MODELS, PROMPTS, VIDEOS, Benchmark
 from explorer.components import data_of
 from explorer.pages import html, make_explorer, run, url
-from opens2v_data.cli.evaluated import model_of
+from opens2v_data.cli.evaluated import add_model_arguments, evaluation_of, model_of
 from opens2v_data.errors import EvaluationError
 from opens2v_explorer import runtime, state
 from opens2v_explorer.evaluation import urls
@@ -114,6 +115,16 @@ def test_a_model_of_the_command_line_is_a_name_and_two_folders(tmp_path: Path) -
     for text in ("a", "=v", "a=", "a=,"):
         with pytest.raises(ValueError, match=r"expected --eval NAME=VIDEOS\[,SCORES\]"):
             model_of(text)
+
+
+def test_options_of_models_without_models_and_names_given_twice_are_refused() -> None:
+    parser = argparse.ArgumentParser()
+    add_model_arguments(parser)
+    assert evaluation_of(parser.parse_args([])) is None
+    with pytest.raises(ValueError, match="--board goes with --eval"):
+        evaluation_of(parser.parse_args(["--board", "board.csv"]))
+    with pytest.raises(ValueError, match="two models are called 'a'"):
+        evaluation_of(parser.parse_args(["--eval", "a=v", "--eval", "a=w"]))
 
 
 def test_without_models_nothing_of_the_evaluation_is_imported() -> None:

@@ -20,7 +20,8 @@ export default function ({ data, parentElement }) {
 
 class Evaluation {
   constructor(root) {
-    Object.assign(this, { root, data: {}, wanted: 0, movedAt: -Infinity, together: null });
+    // `goesOn`: whoever had the videos played has those of the next prompt played, too.
+    Object.assign(this, { root, data: {}, wanted: 0, movedAt: -Infinity, together: null, goesOn: false });
     this.find = (css) => root.querySelector(css);
     this.ended = new AbortController();
     const { signal } = this.ended;
@@ -67,7 +68,6 @@ class Evaluation {
   }
 
   show(isFirst) {
-    const plays = this.together?.isPlaying ?? false;
     this.together?.stop();
     const detail = this.find(".detail");
     detail.innerHTML = this.data.detail;
@@ -75,7 +75,7 @@ class Evaluation {
     const videos = [...detail.querySelectorAll("video")];
     for (const video of videos) video.addEventListener("error", () => this.explainVideo(video));
     this.together = new Together(videos, () => this.tick());
-    if (plays) this.playWhenReady();
+    if (this.goesOn) this.playWhenReady();
     this.tick();
     const { key } = detail.querySelector("article").dataset;
     if (!isFirst) this.find("[data-testid='prompt-voice']").textContent = `Prompt ${key}`;
@@ -109,8 +109,9 @@ class Evaluation {
       this.tick();
     }
     if (what === "play") {
-      if (this.together?.isPlaying) this.together.pause();
-      else this.together?.play();
+      this.goesOn = !this.together?.isPlaying;
+      if (this.goesOn) this.together?.play();
+      else this.together.pause();
     }
   }
 

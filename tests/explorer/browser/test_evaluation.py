@@ -44,6 +44,10 @@ def test_two_models_videos_play_together(seen: Watched) -> None:
     assert videos.nth(0).evaluate("one => one.currentTime === one.duration")
     page.keyboard.press("s")
     page.wait_for_function("one => one.currentTime === 0", arg=videos.nth(0).element_handle())
+    page.keyboard.press("p")
+    page.keyboard.press("j")  # whoever has them played has those of the next prompt played, too
+    shows(page, "singleface_2")
+    stage.and_(page.locator("[data-playing='true']")).wait_for()
 
 
 def test_keys_go_through_the_prompts_and_back_goes_back(seen: Watched) -> None:
