@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import duckdb
 import numpy as np
 
-from opens2v_data.errors import CatalogDamagedError, QueryError
+from opens2v_data.errors import QueryError
 from opens2v_data.query.bound import check_statement
 from opens2v_data.query.engine import Engine, first_lines
 from opens2v_data.query.views import JOINED
@@ -165,9 +165,6 @@ class Query(Engine):
             if str(error) != "Query interrupted":  # what DuckDB makes of a KeyboardInterrupt
                 raise
             raise KeyboardInterrupt from None
-        except duckdb.IOException as error:
-            self._raise_fault(error)
-            raise CatalogDamagedError(f"a table of {self.catalog.uri} cannot be read: {first_lines(error)}") from error
         except (duckdb.OutOfMemoryException, duckdb.FatalException, duckdb.InternalException):
             raise  # not the condition's fault
         except duckdb.Error as error:

@@ -56,6 +56,11 @@ REMOTE_THREADS = 8
 CLOSE_SECONDS = 10.0
 """For questions under way in other threads."""
 
+_DAMAGE = re.compile(
+    r"Failed to read file|magic bytes|[Pp]arquet|TProtocolException|invalid TType|don't know what type|Out of buffer"
+)
+"""What DuckDB says of a file of the right size with other bytes: of 120 files with 1 to 64 bytes changed it said nothing else."""
+
 EXAMPLE = "SELECT part, count(*) FROM clips WHERE aesthetic > 5 AND has_subject(clip_id, 'woman') GROUP BY part"
 
 _engines: WeakSet[Engine] = WeakSet()
@@ -131,7 +136,11 @@ class Engine:
 
     def _described(self, source: str) -> list[tuple[str, str]]:
         sql = f"DESCRIBE SELECT * FROM {source}"
-        return [(row[0], row[1]) for row in self._cursor(sql).execute(sql).fetchall()]
+        try:
+            return [(row[0], row[1]) for row in self._cursor(sql).execute(sql).fetchall()]
+        except duckdb.Error as error:
+            self._raise_fault(error)
+            raise
 
     def ask(
         self,
@@ -181,9 +190,6 @@ class Engine:
             if str(error) != "Query interrupted":
                 raise
             raise KeyboardInterrupt from None
-        except duckdb.IOException as error:
-            self._raise_fault(error)
-            raise CatalogDamagedError(f"a table of {self.catalog.uri} cannot be read: {first_lines(error)}") from error
         except (duckdb.OutOfMemoryException, duckdb.FatalException, duckdb.InternalException):
             raise
         except duckdb.Error as error:
@@ -269,10 +275,17 @@ class Engine:
             time.sleep(0.01)
 
     def _raise_fault(self, error: duckdb.Error) -> None:
-        """Raise what a store said, where that is what DuckDB's error tells."""
+        """Raise what a store said, or that a table is damaged, where that is what DuckDB's error tells."""
         fault = self._tables.take_fault(str(error)) if self._tables is not None else None
         if fault is not None:
             raise fault from None
+        # Of a file that is no parquet inside it says so by the base of its errors, or as if the statement were wrong.
+        is_of_files = type(error) is duckdb.Error or isinstance(error, duckdb.InvalidInputException)
+        if isinstance(error, duckdb.IOException) or (is_of_files and _DAMAGE.search(str(error).split("\n\nLINE")[0])):
+            raise CatalogDamagedError(
+                f"a table of {self.catalog.uri} cannot be read: {first_lines(error)}; `opens2v verify` says which files are "
+                "damaged: copy the catalog again, or run opens2v ingest again"
+            ) from error
 
     def _after_fork(self) -> None:
         # The parent may have held the lock, and its connection's threads are not here: to use it hangs, to destroy it crashes.
@@ -333,19 +346,6 @@ class Engine:
             self._in_memory = warm.load(self._connection, num_clips, texts, categories)
         self.key_texts = key_texts(self.catalog, self.ask)
 
-    def _values(self, sql: str, column: str) -> list[Any]:
-        """Return the values of a column that are not null, in order."""
-        return [one for one in self.ask(f"{sql} ORDER BY {column}").column(column).to_pylist() if one is not None]
-
-    def find_categories(self) -> bool:
-        """Return whether the categories of clips were worked out before, by this definition."""
-        if not self._derived and not self._is_plain:
-            self._derived = known_tables(self.catalog, Definition.load(self.category)) or {}
-        return bool(self._derived)
-
-    def build_categories(self, progress: Callable[[int, int], None] | None = None) -> None:
-        """Work out the categories of clips, unless that was done before; the first statement that names them does it too.
-
     def keep_bins(self, ends: Mapping[str, tuple[float, float]], *, bins: int) -> None:
         """Load into memory in which bin each clip's numbers lie, for histograms that are asked with these ends again and again.
 
@@ -371,6 +371,19 @@ class Engine:
     def in_memory_for(self, sql: str) -> warm.InMemory | None:
         """Return what is in memory, where some SQL that names clips needs nothing else of them."""
         return self._in_memory if warm.is_enough(sql) else None
+
+    def _values(self, sql: str, column: str) -> list[Any]:
+        """Return the values of a column that are not null, in order."""
+        return [one for one in self.ask(f"{sql} ORDER BY {column}").column(column).to_pylist() if one is not None]
+
+    def find_categories(self) -> bool:
+        """Return whether the categories of clips were worked out before, by this definition."""
+        if not self._derived and not self._is_plain:
+            self._derived = known_tables(self.catalog, Definition.load(self.category)) or {}
+        return bool(self._derived)
+
+    def build_categories(self, progress: Callable[[int, int], None] | None = None) -> None:
+        """Work out the categories of clips, unless that was done before; the first statement that names them does it too.
 
         Args:
             progress: called with clips done and clips in all.
