@@ -60,7 +60,7 @@ IS_DONE = """() => {
   return app?.dataset.testScriptState === "notRunning" && all(".o-nav a[aria-current]").length === 1
     && all("[data-stale='true'], [data-testid='stSkeleton'], [data-state='counting']").length === 0
     && all(".player").every((player) => player.dataset.frame !== undefined)
-    && all("[data-testid='model-video']").every((video) => video.readyState > 1 || video.hidden)
+    && all("[data-testid='model-video']").every((video) => video.readyState > 3 || video.hidden)
     && all("img[src]").every((image) => image.naturalWidth > 0 || image.getBoundingClientRect().top > innerHeight
       || !image.checkVisibility({ visibilityProperty: true }));
 }"""

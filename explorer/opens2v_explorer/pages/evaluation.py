@@ -136,7 +136,6 @@ def _shown(
 
 def _status(evaluation: Evaluation, asked: Asked, found: Sequence[Listed]) -> str:
     column = columns_of(evaluation)[asked.metric]
-    noun = "prompt" if len(found) == 1 else "prompts"
     key = param("prompt")
     outside = ""
     if key in evaluation.references and all(one.prompt["key"] != key for one in found):
@@ -148,7 +147,7 @@ def _status(evaluation: Evaluation, asked: Asked, found: Sequence[Listed]) -> st
         clear = f" · {markup.link(href, 'Show all', css='o-plain', keep='eval-clear', data_testid='eval-clear')}"
     return (
         f'<p class="o-status" role="status" data-testid="eval-status" data-announce="1"><b>{len(found)}</b> of {len(evaluation)} '
-        f"{noun}, compared by {escape(column)}, {asked.mode} mode{outside}{clear}</p>"
+        f"prompts, compared by {escape(column)}, {asked.mode} mode{outside}{clear}</p>"
     )
 
 
