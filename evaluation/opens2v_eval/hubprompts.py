@@ -103,9 +103,15 @@ def _told(address: str) -> Iterator[None]:
     except (HTTPError, OSError, RuntimeError, ValueError) as error:
         status = error.response.status_code if isinstance(error, HfHubHTTPError) else None
         said = _LINK.sub("…", str(error)).splitlines()
+        to_do = "check the name, log in with `hf auth login` if it is private, and run the same command again"
+        if status is None:
+            to_do = (
+                "run the same command again where the Hub can be reached, or give a folder that has the dataset's files "
+                "instead of its address"
+            )
         raise RemoteError(
-            f"{address}: the Hub did not give the prompts: {said[0] if said else type(error).__name__}; check the name, log in "
-            f"with `hf auth login` if it is private, and run the same command again: what is fetched is kept",
+            f"{address}: the Hub did not give the prompts: {said[0] if said else type(error).__name__}; {to_do}: what is "
+            "fetched is kept",
             status=status,
             is_retryable=status is None or status == 429 or status >= 500,
         ) from None

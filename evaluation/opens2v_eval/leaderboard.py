@@ -20,7 +20,9 @@ from pathlib import Path
 from opens2v_data.errors import BoardError
 from opens2v_eval.details import replace_text
 from opens2v_eval.jsonfiles import shortened
+from opens2v_eval.prompts import domain_keys
 from opens2v_eval.scales import SCALES, Domain, MetricName, Version, weights
+from opens2v_eval.scorefiles import Scores
 from opens2v_eval.totals import ScoreTable
 
 MODEL, VENUE, EVALUATED_BY, TOTAL = "model", "venue", "evaluatedby", "totalscore"
@@ -305,13 +307,25 @@ def write_board(board: Board, path: str | Path) -> Path:
     return place
 
 
-def guess_domain(board: Board) -> Domain | None:
-    """Return the domain that a board's columns or its file's name say; None where neither does."""
+def guess_domain(board: Board, scores: Scores | None = None) -> Domain | None:
+    """Return the domain that a board's columns or its file's name say, or scores of prompts that only the open domain has.
+
+    Args:
+        board: the leaderboard.
+        scores: of a model that is to be added, of all domains' prompts.
+
+    Returns:
+        None where nothing says it: scores of the single domain's prompts may be part of the open one's.
+    """
     if board.is_human:
         return "human"
     name = Path(board.source).name.lower()
     found: list[Domain] = [domain for domain in ("open", "single") if f"{domain}-domain" in name]
-    return found[0] if len(found) == 1 else None
+    if len(found) == 1:
+        return found[0]
+    of_single = frozenset(domain_keys("single"))
+    is_open = scores is not None and any(key not in of_single for keys in scores.values.values() for key in keys)
+    return "open" if is_open else None
 
 
 def percent_text(share: float | None) -> str:

@@ -30,7 +30,7 @@ from opens2v_eval.leaderboard import (
     read_board,
     write_board,
 )
-from opens2v_eval.scorefiles import read_scores
+from opens2v_eval.scorefiles import read_scores, write_scores
 from opens2v_eval.totals import ScoreTable, score_table
 
 pytest.importorskip("matplotlib", reason="the extra eval is not installed")
@@ -123,6 +123,15 @@ def test_columns_say_the_version_and_the_domain() -> None:
     assert (board.version, board.is_human, guess_domain(board)) == ("1.0", True, "human")
     assert check_board(board)[0].agrees and score_columns(board)[2] == "Motion"
     assert guess_domain(board_of(OPEN + ROW, "board.csv")) is None
+
+
+def test_scores_of_prompts_that_only_the_open_domain_has_say_whose_board_it_is(tmp_path: Path) -> None:
+    board = board_of(OPEN + ROW, "board.csv")
+    write_scores(tmp_path, "gmescore", {"singleobj_3": {"gme_score": 0.5}})
+    assert guess_domain(board, read_scores(tmp_path)) is None
+    write_scores(tmp_path, "gmescore", {"singleobj_3": {"gme_score": 0.5}, "multiface_1": {"gme_score": 0.5}})
+    assert guess_domain(board, read_scores(tmp_path)) == "open"
+    assert guess_domain(board_of(OPEN + ROW, "Single-Domain.csv"), read_scores(tmp_path)) == "single"
 
 
 @pytest.mark.parametrize(

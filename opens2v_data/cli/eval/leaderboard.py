@@ -32,7 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--venue", default="Open-Source", help="such as Closed-Source (default: Open-Source)")
     parser.add_argument("--evaluated-by", default="", metavar="WHO", help="who ran the metrics")
     parser.add_argument(
-        "--domain", choices=("open", "human", "single"), help="of the board (default: what its columns or its name say)"
+        "--domain",
+        choices=("open", "human", "single"),
+        help="of the board (default: what its columns, its name or the scores say)",
     )
     parser.add_argument("--prompts", metavar="SOURCE", help="prompts, where they are not the published ones")
     add_unchecked_argument(parser)
@@ -125,12 +127,13 @@ def run(arguments: argparse.Namespace) -> int:
 def _added(board: Board, arguments: argparse.Namespace) -> Board:
     from opens2v_data.cli.eval.common import prompts_of, scores_of
     from opens2v_eval.leaderboard import add_model, guess_domain
+    from opens2v_eval.scorefiles import read_scores
     from opens2v_eval.totals import score_table
 
-    arguments.domain = arguments.domain or guess_domain(board)
+    arguments.domain = arguments.domain or guess_domain(board, read_scores(arguments.add))
     if arguments.domain is None:
         raise ValueError(
-            "neither columns nor name of the board say whether it is the open or the single domain's: give --domain"
+            "neither the board's columns and name nor the scores say whether it is the open or the single domain's: give --domain"
         )
     prompts = prompts_of(arguments)
     scores = scores_of(arguments.add, {"domain": arguments.domain, "prompts": prompts})
