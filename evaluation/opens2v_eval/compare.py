@@ -37,7 +37,7 @@ class Difference:
         num_only_first, num_only_second: prompts that only one has, which are left out.
         first, second: means over the shared prompts, as shares of 1.
         difference: second less first.
-        interval: of the difference; None for fewer than 5 prompts.
+        interval: of the difference; None for fewer than 5 prompts, of the total for fewer than 5 of any of its metrics.
         p: see `METHOD`; None where there is no interval.
         p_adjusted: for the number of rows.
     """
@@ -146,6 +146,7 @@ def _total(
         category=ALL,
         only=(int((has_left & ~has_right).sum()), int((has_right & ~has_left).sum())),
         means=(means[0], means[1]),
+        num_values=min(int(both.sum()) for both in shared.values() if both.any()),
     )
 
 
@@ -158,10 +159,11 @@ def _difference(
     category: str,
     only: tuple[int, int],
     means: tuple[float, float],
+    num_values: int | None = None,
 ) -> Difference:
     point = float(estimate(np.ones((1, num_prompts)))[0])
     found, p = None, None
-    if num_prompts >= MIN_PROMPTS:
+    if (num_prompts if num_values is None else num_values) >= MIN_PROMPTS:
         drawn = estimate(bootstrap.weights(num_prompts))
         found = interval_of(estimate, drawn, num_prompts, bootstrap)
         p = _p_value(drawn)

@@ -5,7 +5,7 @@ Ranges and weights are those of the authors' `eval/merge_result.py`, versions 1.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, get_args
 
 if TYPE_CHECKING:
@@ -119,9 +119,7 @@ SCALES: dict[MetricName, Scale] = {
 CORRECTED_SCALES: dict[MetricName, Scale] = {
     **SCALES,
     # A mean of cosines over all frames, which needs no 1/20 to undo a division by the number of frames.
-    "nexusscore": Scale(
-        metric="nexusscore", column="NexusScore", files=("nexusscore",), field="nexus_score", low=0, high=1
-    ),
+    "nexusscore": replace(SCALES["nexusscore"], high=1, leaves_out_zeros=False),
 }
 
 _WEIGHTS: dict[tuple[Version, bool], dict[MetricName, float]] = {

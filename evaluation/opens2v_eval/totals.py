@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from opens2v_data.errors import ScoresError
-from opens2v_eval.bootstrap import Bootstrap, Estimate, Interval, interval_of, mean_of, sum_of
+from opens2v_eval.bootstrap import MIN_PROMPTS, Bootstrap, Estimate, Interval, interval_of, mean_of, sum_of
 from opens2v_eval.counting import Coverage, counted_values, coverage, files_of, shares
 from opens2v_eval.prompts import CATEGORIES, Prompts, category, domain_keys
 from opens2v_eval.scales import Domain, MetricName, Mode, Version, scale_of, weights
@@ -29,7 +29,7 @@ class MetricLine:
         weight: its share of the total.
         mean: of the clamped numbers, in the metric's own unit; None where the metric is missing.
         share: the mean as a share of 1, which leaderboards print as percent; None where it is missing.
-        interval: of the share; None where it is missing or there are too few prompts.
+        interval: of the share; None where it is missing, or fewer than 5 prompts have a number.
         coverage: for how many prompts it has a number.
     """
 
@@ -50,7 +50,7 @@ class ScoreTable:
         domain, version, mode: what they are of.
         lines: one for each metric that has a weight.
         total: share of 1; a missing metric counts as 0 in it.
-        interval: of the total.
+        interval: of the total; None where a metric has a number of fewer than 5 prompts.
         missing: metrics that have no number.
         num_prompts: prompts of the domain.
         notes: of the score files.
@@ -141,8 +141,9 @@ def score_table(
             estimates[metric] = mean_of(np.array(found))
     drawn = bootstrap.weights(len(seen)) if bootstrap is not None and seen else None
 
-    def range_of(estimate: Estimate | None) -> Interval | None:
-        if bootstrap is None or drawn is None or estimate is None:
+    def range_of(estimate: Estimate | None, num_values: int) -> Interval | None:
+        # Resamples of all prompts repeat a metric's few values, however many prompts have other metrics' numbers.
+        if bootstrap is None or drawn is None or estimate is None or num_values < MIN_PROMPTS:
             return None
         return interval_of(estimate, estimate(drawn), len(seen), bootstrap)
 
@@ -157,7 +158,7 @@ def score_table(
                 weight=weight,
                 mean=mean,
                 share=None if mean is None else scale.share(mean),
-                interval=range_of(estimates.get(metric)),
+                interval=range_of(estimates.get(metric), len(values)),
                 coverage=coverage(scores, metric, domain=domain, mode=mode, prompts=prompts, counted=values),
             )
         )
@@ -167,7 +168,10 @@ def score_table(
         mode=mode,
         lines=tuple(lines),
         total=sum(line.weight * (line.share or 0.0) for line in lines),
-        interval=range_of(sum_of([(weighed[metric], estimate) for metric, estimate in estimates.items()])),
+        interval=range_of(
+            sum_of([(weighed[metric], estimate) for metric, estimate in estimates.items()]),
+            min((len(values) for values in counted.values() if values), default=0),
+        ),
         missing=missing,
         num_prompts=len(keys),
         notes=scores.notes,

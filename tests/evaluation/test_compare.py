@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -121,6 +122,16 @@ def test_few_prompts_have_a_difference_but_no_interval() -> None:
     assert all(row.interval is None and row.p is None and row.p_adjusted is None for row in rows)
     assert rows[1].difference == pytest.approx(0.1) and (rows[1].num_only_first, rows[1].num_only_second) == (1, 1)
     assert {len(row) for row in compare_rows(rows)} == {len(COMPARE_HEADER)}
+
+
+def test_a_total_has_no_interval_where_a_metric_has_few_prompts_of_both(model_a: Path, model_b: Path) -> None:
+    first, second = read_scores(model_a), read_scores(model_b)
+    few = dict(list(first.values["gmescore"].items())[:4])
+    first = replace(first, values={**first.values, "gmescore": few})
+    rows = {(row.metric, row.category): row for row in compare_models(first, second)}
+    assert rows["total", "all"].interval is None and rows["total", "all"].p is None
+    assert rows["GmeScore", "all"].interval is None
+    assert rows["Aesthetics", "all"].interval is not None
 
 
 def test_models_that_share_nothing_have_no_rows() -> None:

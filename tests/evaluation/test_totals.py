@@ -229,6 +229,15 @@ def test_intervals_hold_the_figures_and_repeat(model_a: Path) -> None:
     )
 
 
+def test_a_metric_of_few_videos_has_no_interval_however_many_others_have(model_a: Path) -> None:
+    whole = read_scores(model_a)
+    few = dict(list(whole.values["facesim"].items())[:4])
+    table = score_table(replace(whole, values={**whole.values, "facesim": few}))
+    assert table.line("facesim").share is not None and table.line("facesim").interval is None
+    assert table.line("gmescore").interval is not None
+    assert table.interval is None, "a total of it would hardly move with FaceSim's four"
+
+
 def test_intervals_of_a_total_cover_the_truth(tmp_path: Path) -> None:
     # Scores drawn anew 80 times from one law: the total's own mean is the truth.
     rng = random.Random(5)
