@@ -53,7 +53,7 @@ def header(
     block[156:157] = typeflag
     block[257 : 257 + len(magic)] = magic
     block[345 : 345 + len(prefix)] = prefix
-    checksum = sum(byte - 256 if is_signed_sum and byte > 127 else byte for byte in block)
+    checksum = sum(block) - (256 * sum(byte > 127 for byte in block) if is_signed_sum else 0)
     block[148:156] = b"%06o\0 " % checksum
     return bytes(block)
 
@@ -122,7 +122,7 @@ def planted(tar: bytes, rng: random.Random) -> bytes:
     tar     ├ header ┼ payload ··· ┤├ header ┼ payload ····· ┤├ header ┼ payload ┤
     decoys            ··├ decoy ────────────────┼ decoy ───────┤ a true header, another decoy, or nothing
     """
-    with tarfile.open(fileobj=io.BytesIO(tar), ignore_zeros=True, encoding="utf-8") as opened:
+    with tarfile.open(fileobj=io.BytesIO(tar), mode="r:", ignore_zeros=True, encoding="utf-8") as opened:
         infos = [(info.offset, info.offset_data, info.size) for info in opened if info.isreg()]
     blocks = [at for _, start, size in infos for at in range(start, start + size - 511, 512)]
     if not blocks or rng.random() < 0.2:
@@ -150,7 +150,7 @@ def _random_run(rng: random.Random, depth: int) -> bytes:
         written = written_by_tarfile(
             files, format=format, pax_headers=for_all if format == tarfile.PAX_FORMAT else None
         )
-        with tarfile.open(fileobj=io.BytesIO(written), encoding="utf-8") as opened:
+        with tarfile.open(fileobj=io.BytesIO(written), mode="r:", encoding="utf-8") as opened:
             ends = [info.offset_data + info.size for info in opened]
         return padded(written[: ends[-1]]) if ends else b""
     tar = b""
@@ -199,7 +199,7 @@ def _random_payload(rng: random.Random, depth: int) -> bytes:
 def _random_name(rng: random.Random) -> str:
     name = "/".join(rng.choice(["part_001", "vid", "é中", "x" * 60, ".", "a b"]) for _ in range(rng.randint(0, 3)))
     length = rng.choice([1, 5, 20, 80, 100, 101, 140, 260])
-    name += "/" * bool(name) + "".join(rng.choice("abcxyz09_-é") for _ in range(length)) + ".mp4"
+    name += "/" * bool(name) + "".join(rng.choices("abcxyz09_-é", k=length)) + ".mp4"
     return rng.choice(["../", "/"]) + name if rng.random() < 0.03 else name
 
 
