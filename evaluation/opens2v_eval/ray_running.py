@@ -9,6 +9,7 @@ or a way to the Hub. For one machine with one GPU it is not worth it: Ray takes 
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -107,7 +108,10 @@ def _died(metric: Metric, task: Task, times: int, error: Exception) -> Result:
         "look at the worker's memory, and run again"
     )
     told = {"type": MetricError.__name__, "message": message}
-    return Result(key=task.prompt.key, status="failed", error=told, video=task.video, settings=dict(metric.settings()))
+    settings = dict(metric.settings())
+    return Result(
+        key=task.prompt.key, status="failed", error=told, video=task.video, settings=settings, asked=task.asked
+    )
 
 
 class _Worker:
@@ -129,7 +133,7 @@ class _Worker:
 
 def _shipped(task: Task) -> Task:
     if isinstance(task.source, Path):
-        return Task(prompt=task.prompt, source=task.source.read_bytes(), video=task.video)
+        return replace(task, source=task.source.read_bytes())
     return task
 
 

@@ -40,6 +40,7 @@ class Result:
         error: type and message of what went wrong.
         video: the file that was scored: `size_bytes`, and `blake2b` of its content.
         settings: of the metric.
+        asked: a hash of what the metric looks at of the prompt; "" where it looks at nothing, and in lines of older runs.
         seconds: that it took.
         at: when it was found, seconds since 1970.
     """
@@ -51,6 +52,7 @@ class Result:
     error: Mapping[str, str] | None = None
     video: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
+    asked: str = ""
     seconds: float = 0.0
     at: float = field(default_factory=time.time)
 
@@ -58,9 +60,10 @@ class Result:
         if clash := _OWN_FIELDS & set(self.details):
             raise ValueError(f"details of {self.key} must not be named {', '.join(sorted(clash))}")
 
-    def is_of(self, *, video: Mapping[str, Any], settings: Mapping[str, Any]) -> bool:
-        """Return whether it is about this very video, and found with these settings."""
-        return dict(self.video) == dict(video) and dict(self.settings) == dict(settings)
+    def is_of(self, *, video: Mapping[str, Any], settings: Mapping[str, Any], asked: str = "") -> bool:
+        """Return whether it is about this very video and prompt, and found with these settings."""
+        is_asked = self.asked in ("", asked)
+        return is_asked and dict(self.video) == dict(video) and dict(self.settings) == dict(settings)
 
     def line(self) -> str:
         """Return it as a line of the file, its end included.
@@ -74,6 +77,7 @@ class Result:
             "error": None if self.error is None else dict(self.error),
             "video": dict(self.video),
             "settings": dict(self.settings),
+            **({"asked": self.asked} if self.asked else {}),
             "seconds": round(self.seconds, 3),
             "at": round(self.at, 3),
         }

@@ -9,7 +9,6 @@ the folder; upstream's score files are written from what all of them have found,
 
 from __future__ import annotations
 
-import hashlib
 import math
 import time
 import traceback
@@ -23,6 +22,7 @@ from opens2v_eval.frames import Video
 from opens2v_eval.metrics import create_metric
 from opens2v_eval.results import Result, ResultsWriter, read_results, results_path
 from opens2v_eval.scorefiles import write_scores
+from opens2v_eval.sources import Sources
 from opens2v_eval.threads import map_in_threads
 
 if TYPE_CHECKING:
@@ -39,11 +39,12 @@ NOT_APPLICABLE = "the metric does not apply to the prompt"
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """A video to score: its prompt, where it is, and what its content is."""
+    """A video to score: its prompt, where it is, what its content is, and a hash of what the metric looks at of the prompt."""
 
     prompt: Prompt
     source: Path | bytes
     video: Mapping[str, Any]
+    asked: str = ""
 
 
 class Scorer(Protocol):
@@ -80,7 +81,7 @@ class RunReport:
     Attributes:
         planned: pairs of prompt and metric in this shard.
         scored: now.
-        kept: scored earlier, with the same settings, of the same videos.
+        kept: scored earlier, with the same settings, of the same videos and prompts.
         skipped: why, and how many: `NO_VIDEO`, `NOT_APPLICABLE`.
         failed: now, or earlier where failures are not tried again.
         files: score files that were written.
@@ -162,7 +163,7 @@ def run(
     if len({metric.name for metric in chosen}) != len(chosen):
         raise ValueError(f"each metric runs once, not {', '.join(metric.name for metric in chosen)}")
     every = list(prompts)
-    folder, sources = Path(out), _Sources(videos)
+    folder, sources = Path(out), Sources(videos)
     where = scorer or LocalScorer(device)
     report = RunReport()
     for metric in chosen:
@@ -197,7 +198,12 @@ def result_of(metric: Metric, task: Task, *, device: str) -> Result:
         MissingExtraError: a package is not installed: no fault of the video.
     """
     start = time.perf_counter()
-    common: dict[str, Any] = {"key": task.prompt.key, "video": task.video, "settings": dict(metric.settings())}
+    common: dict[str, Any] = {
+        "key": task.prompt.key,
+        "video": task.video,
+        "settings": dict(metric.settings()),
+        "asked": task.asked,
+    }
     try:
         found = metric.score(Video(task.source, key=task.prompt.key, device=device), task.prompt)
         for name, value in found.values.items():
@@ -238,7 +244,7 @@ class _Plan:
         cls,
         metric: Metric,
         prompts: Sequence[Prompt],
-        sources: _Sources,
+        sources: Sources,
         earlier: Mapping[str, Result],
         retry_failed: bool,
     ) -> _Plan:
@@ -253,39 +259,19 @@ class _Plan:
                 skipped[NO_VIDEO] += 1
                 continue
             result, video = earlier.get(prompt.key), sources.fingerprint(prompt.key)
-            if result is not None and not result.is_of(video=video, settings=settings):
+            asked = sources.asked(prompt, metric)
+            if result is not None and not result.is_of(video=video, settings=settings, asked=asked):
                 result = None
             if result is not None and result.status == "done":
                 kept += 1
             elif result is not None and not retry_failed:
                 failed.append(_failure(metric, result))
             else:
-                tasks.append(Task(prompt=prompt, source=sources.path(prompt.key), video=video))
+                tasks.append(Task(prompt=prompt, source=sources.path(prompt.key), video=video, asked=asked))
         return cls(tasks=tasks, kept=kept, skipped=skipped, failed=failed)
 
 
-class _Sources:
-    """Where the videos are, and what they hold; each is read once for that."""
-
-    def __init__(self, videos: Mapping[str, str | PathLike[str]]) -> None:
-        self._paths = {key: Path(path) for key, path in videos.items()}
-        self._fingerprints: dict[str, dict[str, Any]] = {}
-
-    def __contains__(self, key: str) -> bool:
-        return key in self._paths and self._paths[key].is_file()
-
-    def path(self, key: str) -> Path:
-        return self._paths[key]
-
-    def fingerprint(self, key: str) -> dict[str, Any]:
-        if key not in self._fingerprints:
-            with self._paths[key].open("rb") as file:
-                digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
-                self._fingerprints[key] = {"size_bytes": file.tell(), "blake2b": digest}
-        return self._fingerprints[key]
-
-
-def _write_score_files(folder: Path, metric: Metric, prompts: Sequence[Prompt], sources: _Sources) -> list[Path]:
+def _write_score_files(folder: Path, metric: Metric, prompts: Sequence[Prompt], sources: Sources) -> list[Path]:
     """Write upstream's files of a metric from what all processes have found of the videos there are."""
     rows: dict[str, dict[str, Any]] = {}
     results, settings = read_results(folder, metric.name), metric.settings()
@@ -293,7 +279,8 @@ def _write_score_files(folder: Path, metric: Metric, prompts: Sequence[Prompt], 
         result = results.get(prompt.key)
         if result is None or result.status != "done" or prompt.key not in sources:
             continue
-        if result.is_of(video=sources.fingerprint(prompt.key), settings=settings):
+        asked = sources.asked(prompt, metric)
+        if result.is_of(video=sources.fingerprint(prompt.key), settings=settings, asked=asked):
             rows[prompt.key] = {name: value for name, value in result.values.items() if value is not None}
     rows = {key: row for key, row in rows.items() if row}
     if not rows:

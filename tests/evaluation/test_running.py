@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -108,6 +108,52 @@ def test_models_load_only_where_something_is_left_to_do(videos: dict[str, Path],
     report = run(videos, PROMPTS, metrics=[second], out=tmp_path / "scores")
     assert (report.kept, report.scored, second.calls) == (5, 0, [])
     assert scores_in(tmp_path / "scores") == {key: {"gme_score": n / 256} for n, key in enumerate(KEYS)}
+
+
+@pytest.mark.parametrize(
+    ("looks_at", "changed", "kept"),
+    [
+        ((), {"text", "images"}, 5),
+        (("text",), {"images"}, 5),
+        (("text",), {"text"}, 4),
+        (("images",), {"text"}, 5),
+        (("images",), {"images"}, 4),
+        (None, {"text"}, 4),
+        (None, {"images"}, 4),
+        (None, set(), 5),
+    ],
+)
+def test_a_prompt_that_changed_is_scored_anew_by_metrics_that_look_at_what_changed(
+    videos: dict[str, Path], tmp_path: Path, looks_at: tuple[str, ...] | None, changed: set[str], kept: int
+) -> None:
+    image, out = tmp_path / "reference.png", tmp_path / "scores"
+
+    def prompts(text: str, pixels: bytes) -> list[Prompt]:
+        image.write_bytes(pixels)
+        of_one = replace(PROMPTS[1], prompt=text, image_paths=(image,))
+        return [PROMPTS[0], of_one, *PROMPTS[2:]]
+
+    def metric() -> LastByte:
+        made = LastByte()
+        if looks_at is not None:
+            made.looks_at = looks_at  # pyright: ignore[reportAttributeAccessIssue]
+        return made
+
+    run(videos, prompts("a dog", b"large"), metrics=[metric()], out=out)
+    again = prompts("a cat" if "text" in changed else "a dog", b"cropped" if "images" in changed else b"large")
+    second = metric()
+    report = run(videos, again, metrics=[second], out=out)
+    assert (report.kept, report.scored) == (kept, 5 - kept)
+    assert "singleobj_2" not in second.calls or kept == 4
+    assert set(scores_in(out)) == set(KEYS)
+
+
+def test_a_line_that_does_not_say_what_was_asked_is_of_any_prompt() -> None:
+    line = json.loads(Result(key="singleobj_1", status="done", values={"gme_score": 0.5}).line())
+    assert "asked" not in line["outcome"]
+    old = Result(key=line["key"], **line["outcome"])
+    assert old.is_of(video={}, settings={}, asked="0f")
+    assert not replace(old, asked="0e").is_of(video={}, settings={}, asked="0f")
 
 
 def test_a_new_video_and_new_settings_are_scored_anew(videos: dict[str, Path], tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from opens2v_eval.frames import Video
+    from opens2v_eval.metrics.base import PromptPart
     from opens2v_eval.models.clip_aesthetics import ClipAesthetics
     from opens2v_eval.prompts import Prompt
     from opens2v_eval.scales import MetricName
@@ -32,6 +33,7 @@ class Aesthetics:
     """
 
     name: MetricName = "aesthetics"
+    looks_at: tuple[PromptPart, ...] = ()
 
     def __init__(
         self, *, clip: str = CLIP, head: str = HEAD, revision: str | None = None, num_frames: int = NUM_LINSPACE_FRAMES

@@ -4,12 +4,15 @@ metric.applies_to(prompt)          no model needed
 metric.setup("cuda")               loads models; only when a video is left to score
 metric.score(video, prompt)        Values: what the score file says, and the details behind it
 metric.close()                     lets the models go: metrics run one after another
+
+A metric may say what of a prompt its values depend on, `looks_at = ("text",)` or `("images",)`, so that a run knows when they are
+of another prompt; one that does not say it is taken to look at both.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,6 +20,11 @@ if TYPE_CHECKING:
     from opens2v_eval.frames import Video
     from opens2v_eval.prompts import Prompt
     from opens2v_eval.scales import MetricName
+
+
+PromptPart = Literal["text", "images"]
+"""What a metric may look at of a prompt: its words, or its reference images with their labels."""
+PROMPT_PARTS: tuple[PromptPart, ...] = ("text", "images")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from opens2v_eval.frames import Video
+    from opens2v_eval.metrics.base import PromptPart
     from opens2v_eval.models.faces import Face, FaceDetector, FaceRecogniser, Picture
     from opens2v_eval.prompts import Prompt
     from opens2v_eval.scales import MetricName
@@ -50,6 +51,7 @@ class FaceSim:
     """
 
     name: MetricName = "facesim"
+    looks_at: tuple[PromptPart, ...] = ("images",)
 
     def __init__(
         self,

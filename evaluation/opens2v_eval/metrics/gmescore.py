@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from opens2v_eval.frames import Video
+    from opens2v_eval.metrics.base import PromptPart
     from opens2v_eval.models.gme import Embedder
     from opens2v_eval.prompts import Prompt
     from opens2v_eval.scales import MetricName
@@ -30,6 +31,7 @@ class GmeScore:
     """
 
     name: MetricName = "gmescore"
+    looks_at: tuple[PromptPart, ...] = ("text",)
 
     def __init__(
         self,

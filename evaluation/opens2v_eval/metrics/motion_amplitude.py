@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from opens2v_eval.frames import Video
+    from opens2v_eval.metrics.base import PromptPart
     from opens2v_eval.prompts import Prompt
     from opens2v_eval.scales import MetricName
 
@@ -45,6 +46,7 @@ class MotionAmplitude:
     """
 
     name: MetricName = "motion_amplitude"
+    looks_at: tuple[PromptPart, ...] = ()
 
     def settings(self) -> Mapping[str, Any]:
         """Return the numbers of the flow."""

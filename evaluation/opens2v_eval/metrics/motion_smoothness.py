@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from opens2v_eval.frames import Video
+    from opens2v_eval.metrics.base import PromptPart
     from opens2v_eval.models.quality import Precision, QualityModel
     from opens2v_eval.prompts import Prompt
     from opens2v_eval.scales import MetricName
@@ -70,6 +71,7 @@ class MotionSmoothness:
     """
 
     name: MetricName = "motion_smoothness"
+    looks_at: tuple[PromptPart, ...] = ()
 
     def __init__(
         self,

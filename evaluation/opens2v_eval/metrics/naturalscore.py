@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from opens2v_eval.frames import Video
+    from opens2v_eval.metrics.base import PromptPart
     from opens2v_eval.prompts import Prompt
     from opens2v_eval.scales import MetricName
 
@@ -74,6 +75,7 @@ class NaturalScore:
     """
 
     name: MetricName = "naturalscore"
+    looks_at: tuple[PromptPart, ...] = ()
 
     def __init__(
         self,

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from opens2v_eval.frames import Video
+    from opens2v_eval.metrics.base import PromptPart
     from opens2v_eval.models.detector import Boxes, ImagePromptedDetector
     from opens2v_eval.models.gme import Embedder
     from opens2v_eval.prompts import Prompt
@@ -84,6 +85,7 @@ class NexusScore:
     """
 
     name: MetricName = "nexusscore"
+    looks_at: tuple[PromptPart, ...] = ("images",)
 
     def __init__(
         self,
