@@ -20,7 +20,7 @@ from opens2v_loaders.colour_check import ColourCheck
 from opens2v_loaders.destination import stream_to
 from opens2v_loaders.frames import decoded
 from opens2v_loaders.resize import resize
-from opens2v_loaders.ring import Carrier, HostRing
+from opens2v_loaders.ring import Carrier, HostRing, copy_into
 from opens2v_loaders.swscale import Converter
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ class Target:
     def put_small(self, frame_idx: int, picture: torch.Tensor) -> None:
         """Take one picture, `(3, h, w) uint8 RGB`, cropped, resized and windowed already."""
         for row in self._rows[frame_idx]:
-            self.frames[row].copy_(picture)
+            copy_into(self.frames[row], picture)
 
 
 class Backend(Protocol):

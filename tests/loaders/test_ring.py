@@ -18,7 +18,7 @@ from loaders import clips
 from loaders.latestream import LateMark, LateStream
 from opens2v_loaders.backends import BackendName
 from opens2v_loaders.decoding import decode
-from opens2v_loaders.ring import Carrier, HostRing, InlineStream, Mark, RingClosedError
+from opens2v_loaders.ring import Carrier, HostRing, InlineStream, Mark, RingClosedError, copy_into
 
 
 def _picture(number: int) -> list[torch.Tensor]:
@@ -72,6 +72,15 @@ def test_every_picture_arrives_as_it_was_however_late_the_device_is(
     for number, planes in found.items():
         assert all(torch.equal(mine, plane) for mine, plane in zip(planes, _picture(number), strict=True))
     assert len(stream.buffers) == ring.num_made <= num_buffers
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int16])
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 2, 0), (2, 0, 1)])
+def test_pictures_are_copied_whatever_their_strides(order: tuple[int, ...], dtype: torch.dtype) -> None:
+    picture = torch.randint(0, 256, (6, 7, 9), dtype=dtype)[:, :5, 1:].permute(order)
+    place = torch.full((2, *picture.shape), 3, dtype=dtype)
+    copy_into(place[1], picture)
+    assert torch.equal(place[1], picture) and (place[0] == 3).all()
 
 
 def test_whoever_finds_no_buffer_waits_until_the_oldest_copy_has_ended(late: LateStream) -> None:
