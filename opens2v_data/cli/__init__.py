@@ -40,7 +40,7 @@ from opens2v_data.cli import (
     verdicts,
     verify,
 )
-from opens2v_data.cli.output import note
+from opens2v_data.cli.output import fault_text, note, take_any_text
 from opens2v_data.errors import Opens2vError
 
 COMMANDS = (
@@ -114,13 +114,26 @@ def _take_rest(arguments: argparse.Namespace, rest: Sequence[str]) -> bool:
     return True
 
 
+def _with_descending(words: Sequence[str]) -> list[str]:
+    """Return the words with `--sort -aesthetic` as `--sort=-aesthetic`: argparse takes what begins with a dash for an option."""
+    joined: list[str] = []
+    for word in words:
+        if joined and joined[-1] == "--sort" and re.match(r"-\w", word):
+            joined[-1] += f"={word}"
+        else:
+            joined.append(word)
+    return joined
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code."""
+    if argv is None:
+        take_any_text(sys.stdout)
     parser = build_parser()
     words = sys.argv[1:] if argv is None else list(argv)
     if wrong := next((word for word in words if _NO_VALUE.fullmatch(word)), None):
         parser.error(f"expected a value in {wrong}, found two dashes")
-    arguments, rest = parser.parse_known_args(words)
+    arguments, rest = parser.parse_known_args(_with_descending(words))
     if rest and not _take_rest(arguments, rest):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     code = 0
@@ -143,5 +156,5 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return code
     except OSError as error:
-        note(f"error: {error}")
+        note(f"error: {fault_text(error)}")
         return 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import re
 import resource
 import sys
 import time
@@ -51,7 +52,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--subjects", action="store_true", help="cut out subjects, too")
     parser.add_argument("--threads", type=positive, metavar="N", help="that decode (default: one for each CPU)")
-    parser.add_argument("--device", default="cpu", help="where frames are wanted: cpu or cuda (default: cpu)")
+    parser.add_argument(
+        "--device", type=_device, default="cpu", help="where frames are wanted: cpu or cuda (default: cpu)"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the order (default: 0)")
     add_output_arguments(parser, with_json="print the figures as JSON")
 
@@ -150,6 +153,12 @@ def _print(figures: dict[str, Any]) -> None:
     print(f"{len(figures['bad_clips'])} bad clips")
     for bad in figures["bad_clips"]:
         print(f"  {bad['part']}/{bad['key']}: {bad['stage']}: {bad['reason']}")
+
+
+def _device(text: str) -> str:
+    if re.fullmatch(r"cpu|cuda(:\d+)?", text) is None:
+        raise argparse.ArgumentTypeError(f"expected cpu, cuda, or cuda:N for the N-th GPU, got {text}")
+    return text
 
 
 def _size(text: str) -> tuple[int, int]:

@@ -63,7 +63,7 @@ def add_slice_arguments(parser: argparse.ArgumentParser, *, with_order: bool = T
         group.add_argument(
             "--sort",
             metavar="COLUMNS",
-            help="e.g. -aesthetic,motion: descending, then ascending (write --sort=-aesthetic)",
+            help="e.g. -aesthetic,motion: descending, then ascending",
         )
         group.add_argument("--limit", type=positive, metavar="N", help="the first N in that order (default: all)")
 
@@ -112,12 +112,14 @@ def parse_subject(text: str) -> tuple[str, dict[str, Any]]:
     """Return a class name and what is asked of its numbers, from `woman:gme>0.3,area>0.1`.
 
     Raises:
-        ValueError: what stands after the last colon starts like numbers and is none.
+        ValueError: there is no class name, or what stands after the last colon looks like numbers and is none.
     """
     name, colon, numbers = text.rpartition(":")
+    if not (name if colon else text).strip():
+        raise ValueError(f"expected the name of a class, such as woman, got {text!r}")
     if not colon:
         return text, {}
-    if not re.match(r"\s*(gme|aes|area|count)\b", numbers):
+    if not re.match(r"\s*((gme|aes|area|count)\b|\w+\s*[<>=!])", numbers):
         return text, {}  # a colon in the class name
     asked: dict[str, Any] = {}
     for one in numbers.split(","):

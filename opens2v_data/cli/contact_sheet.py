@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from opens2v_data.cli.choosing import where_of
-from opens2v_data.cli.output import add_catalog_argument, add_output_arguments, add_row_arguments, note
+from opens2v_data.cli.output import add_catalog_argument, add_output_arguments, add_row_arguments, note, output_file
 
 NAME = "contact-sheet"
 HELP = "draw triples, a cross-video pair and a GPT view on one picture"
@@ -21,7 +21,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_catalog_argument(parser)
     add_row_arguments(parser, limit=3)
     parser.add_argument(
-        "-o", "--output", default="contact-sheet.png", metavar="PNG", help="where to (default: contact-sheet.png)"
+        "-o",
+        "--output",
+        default="contact-sheet.png",
+        type=output_file,
+        metavar="PNG",
+        help="where to (default: contact-sheet.png)",
     )
     add_output_arguments(parser)
 

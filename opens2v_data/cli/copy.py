@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from opens2v_data.cli.output import ProgressBars, add_output_arguments, note, print_json, size_text
+from opens2v_data.cli.output import ProgressBars, add_output_arguments, note, output_folder, print_json, size_text
 
 NAME = "copy"
 HELP = "copy a catalog to a folder, whole or the tables asked often, with checksums checked"
@@ -19,7 +19,7 @@ EXAMPLE = "opens2v copy hf://datasets/me/opens2v-5m-catalog ./opens2v-5m --table
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument("catalog", help="address of the catalog, hf://datasets/OWNER/NAME[@REVISION], or its folder")
-    parser.add_argument("folder", help="where to copy it; made if absent")
+    parser.add_argument("folder", type=output_folder, help="where to copy it; made if absent")
     parser.add_argument("--tables", metavar="NAMES", help="only these tables, with commas between them (default: all)")
     parser.add_argument("--no-masks", action="store_true", help="leave the mask blobs out, most of a catalog's bytes")
     add_output_arguments(parser, with_json="print what came of it as JSON")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from opens2v_data.cli.output import ProgressBars, add_output_arguments, note, size_text
+from opens2v_data.cli.output import ProgressBars, add_output_arguments, note, output_folder, size_text
 
 NAME = "demo-release"
 HELP = "write a small release, laid out exactly like upstream's"
@@ -17,7 +17,7 @@ EXAMPLE = "opens2v demo-release ./release"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("folder", help="where to; must be absent or empty")
+    parser.add_argument("folder", type=output_folder, help="where to; must be absent or empty")
     parser.add_argument("--seed", type=int, default=0, help="another seed gives another release (default: 0)")
     add_output_arguments(parser)
 

@@ -6,7 +6,7 @@ import argparse
 import gc
 
 from opens2v_data.cli.evaluated import add_model_arguments, evaluation_of
-from opens2v_data.cli.output import add_catalog_argument, note
+from opens2v_data.cli.output import add_catalog_argument, gigabytes, note
 
 NAME = "explore"
 HELP = "look at clips, subjects, pairs and views in a browser, and judge them (extra: explorer)"
@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     serving.add_argument("--no-browser", action="store_true", help="do not open a browser")
     serving.add_argument(
         "--cache-gb",
-        type=float,
+        type=gigabytes,
         default=2.0,
         metavar="GB",
         help="keep pictures that were made on this machine, at most so many GB (default: 2; 0: none)",

@@ -14,6 +14,7 @@ from opens2v_data.cli.output import (
     add_output_arguments,
     note,
     open_cache,
+    output_folder,
     positive,
     print_json,
 )
@@ -35,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     add_catalog_argument(parser)
     parser.add_argument("--to", required=True, choices=("webdataset", "folder", "parquet", "csv"), help="as what")
-    parser.add_argument("-o", "--output", required=True, metavar="FOLDER", help="where to")
+    parser.add_argument("-o", "--output", required=True, type=output_folder, metavar="FOLDER", help="where to")
     parser.add_argument(
         "--shard-clips", type=positive, default=500, metavar="N", help="webdataset: clips of a tar (default: 500)"
     )

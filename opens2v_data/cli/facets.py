@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from opens2v_data.cli.choosing import add_slice_arguments, chosen
 from opens2v_data.cli.output import add_catalog_argument, add_output_arguments, note, positive, print_json
@@ -53,6 +54,6 @@ def root_and_column(arguments: argparse.Namespace) -> tuple[str | None, str]:
     root, column = arguments.catalog, arguments.column
     if column is None:
         root, column = None, root
-    if column is None:
+    if column is None or Path(column).is_dir():
         raise ValueError(f"expected a column, for example {EXAMPLE}")
     return root, column

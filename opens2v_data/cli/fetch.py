@@ -14,6 +14,7 @@ from opens2v_data.cli.output import (
     add_row_arguments,
     note,
     open_cache,
+    output_folder,
     positive,
     print_json,
     size_text,
@@ -32,7 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     add_catalog_argument(parser)
     add_row_arguments(parser, limit=None)
-    parser.add_argument("--to", required=True, metavar="FOLDER", help="where the mp4s go, as <part>/<clip key>.mp4")
+    parser.add_argument(
+        "--to", required=True, type=output_folder, metavar="FOLDER", help="where the mp4s go, as <part>/<clip key>.mp4"
+    )
     add_cache_argument(parser)
     parser.add_argument(
         "--max-concurrency",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from opens2v_data.cli.output import ProgressBars, add_output_arguments, note, positive, print_json, share
+from opens2v_data.cli.output import ProgressBars, add_output_arguments, note, output_folder, positive, print_json, share
 
 NAME = "index"
 HELP = "list the clips inside the release's tars: members.parquet, over HTTP or from a disk"
@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "release", help="folder, or hf://datasets/OWNER/NAME[@REVISION]; a branch is taken at its commit of now"
     )
-    parser.add_argument("catalog", help="folder of the catalog to be; made if absent")
+    parser.add_argument("catalog", type=output_folder, help="folder of the catalog to be; made if absent")
     parser.add_argument(
         "--chains",
         type=positive,

@@ -6,7 +6,7 @@ import argparse
 import os
 from pathlib import Path
 
-from opens2v_data.cli.output import ProgressBars, add_output_arguments, note, positive, print_json, share
+from opens2v_data.cli.output import ProgressBars, add_output_arguments, note, output_folder, positive, print_json, share
 
 NAME = "ingest"
 HELP = "make a catalog of a release: JSON, pairs, views, index of the tars"
@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "release",
         help="folder of the release: the one that holds Jsons/ and Videos/; or hf://datasets/OWNER/NAME[@REVISION]",
     )
-    parser.add_argument("catalog", help="folder of the catalog; made if absent")
+    parser.add_argument("catalog", type=output_folder, help="folder of the catalog; made if absent")
     parser.add_argument(
         "--json-glob", metavar="GLOB", help="which annotation files, e.g. 'Jsons/mask_and_bbox_High-Quality/*.json'"
     )

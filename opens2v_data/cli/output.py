@@ -3,17 +3,51 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import json
+import math
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TextIO
 
 
 def note(text: str) -> None:
     """Print a line to stderr."""
     print(text, file=sys.stderr, flush=True)
+
+
+def take_any_text(stream: TextIO) -> None:
+    """Let a stream take what its encoding has no bytes for: in UTF-8 in a file or a pipe, as `?` on a terminal."""
+    try:
+        "█–…ß".encode(stream.encoding)
+    except UnicodeEncodeError:
+        if stream.isatty():
+            stream.reconfigure(errors="replace")  # pyright: ignore[reportAttributeAccessIssue]
+        else:
+            stream.reconfigure(encoding="utf-8")  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def fault_text(error: OSError) -> str:
+    """Return what the system said of a file: expected, found, where, and what to do."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{os.strerror(error.errno)}; make room, and run the same command again"
+    if not isinstance(error.filename, str | bytes) or error.strerror is None:
+        return str(error)
+    name = error.filename.decode(errors="replace") if isinstance(error.filename, bytes) else error.filename
+    if isinstance(error, FileNotFoundError):
+        return f"expected {name}, found nothing there; check the path, and that its folder is there"
+    if isinstance(error, FileExistsError | NotADirectoryError):
+        return f"expected a folder on the way to {name}, found a file; name another"
+    if isinstance(error, IsADirectoryError):
+        return f"expected a file at {name}, found a folder; name another"
+    if isinstance(error, PermissionError):
+        return f"{name} may not be read or written by this user; change its permissions, or name another place"
+    return f"{name}: {error.strerror}"
 
 
 def print_json(value: Any) -> None:
@@ -137,10 +171,44 @@ def add_slice_argument(parser: argparse.ArgumentParser) -> None:
 
 def positive(text: str) -> int:
     """Parse a whole number above 0."""
-    number = int(text)
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
     if number < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number above 0, got {text}")
     return number
+
+
+def gigabytes(text: str) -> float:
+    """Parse a number of GB, 0 or above."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 <= number < math.inf:
+        raise argparse.ArgumentTypeError(f"expected a number of GB, 0 or above, got {text}")
+    return number
+
+
+def output_file(text: str) -> str:
+    """Check that a file can be written at a path: before the work, and not after it."""
+    path = Path(text)
+    if path.is_dir():
+        raise argparse.ArgumentTypeError(f"expected the name of a file, found a folder at {text!r}")
+    if not path.parent.is_dir():
+        raise argparse.ArgumentTypeError(
+            f"expected a folder to write {text!r} in, found none at {str(path.parent)!r}; make it"
+        )
+    return text
+
+
+def output_folder(text: str) -> str:
+    """Check that there is a folder at a path, or can be."""
+    nearest = next(path for path in (Path(text), *Path(text).absolute().parents) if path.exists())
+    if not nearest.is_dir():
+        raise argparse.ArgumentTypeError(f"expected a folder, found a file at {str(nearest)!r}; name another")
+    return text
 
 
 def share(text: str) -> tuple[int, int]:
@@ -155,7 +223,7 @@ def add_cache_argument(parser: argparse.ArgumentParser) -> None:
     """Add --cache-gb."""
     parser.add_argument(
         "--cache-gb",
-        type=float,
+        type=gigabytes,
         metavar="GB",
         help="keep clips that were read on this machine, at most so many GB, and read them from there (default: keep none)",
     )

@@ -6,7 +6,14 @@ import argparse
 from pathlib import Path
 
 from opens2v_data.cli.choosing import add_slice_arguments, chosen
-from opens2v_data.cli.output import ProgressBars, add_catalog_argument, add_output_arguments, note, print_json
+from opens2v_data.cli.output import (
+    ProgressBars,
+    add_catalog_argument,
+    add_output_arguments,
+    note,
+    output_folder,
+    print_json,
+)
 
 NAME = "report"
 HELP = "write a page with plots of scores, categories, durations and more, of all clips or of some (extra: report)"
@@ -21,7 +28,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     add_catalog_argument(parser)
     parser.add_argument(
-        "-o", "--output", default="report", metavar="FOLDER", help="where to; made if absent (default: report)"
+        "-o",
+        "--output",
+        default="report",
+        type=output_folder,
+        metavar="FOLDER",
+        help="where to; made if absent (default: report)",
     )
     add_slice_arguments(parser, with_order=False)
     add_output_arguments(parser, with_json="print what was written as JSON")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from opens2v_data.cli.choosing import add_slice_arguments, chosen
-from opens2v_data.cli.output import add_catalog_argument, note, positive
+from opens2v_data.cli.output import add_catalog_argument, note, output_file, positive
 from opens2v_data.cli.tables import add_table_arguments, give_table
 
 NAME = "sample"
@@ -22,7 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_catalog_argument(parser)
     parser.add_argument("-n", type=positive, default=10, metavar="N", help="how many (default: 10)")
     parser.add_argument("--by", metavar="COLUMN", help="spread over the values of this column of clips, e.g. category")
-    parser.add_argument("-o", "--output", metavar="FILE", help="save them as a slice instead of printing them")
+    parser.add_argument(
+        "-o", "--output", type=output_file, metavar="FILE", help="save them as a slice instead of printing them"
+    )
     add_slice_arguments(parser, with_order=False)
     add_table_arguments(parser)
     parser.add_argument("--quiet", action="store_true", help="no notes")

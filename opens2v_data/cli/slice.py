@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from opens2v_data.cli.choosing import add_slice_arguments, chosen
-from opens2v_data.cli.output import add_catalog_argument, add_output_arguments, note, print_json
+from opens2v_data.cli.output import add_catalog_argument, add_output_arguments, note, output_file, print_json
 
 NAME = "slice"
 HELP = "choose clips by SQL, subjects and captions; count them, show the SQL, or save them"
@@ -20,7 +20,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     add_catalog_argument(parser)
     add_slice_arguments(parser)
-    parser.add_argument("-o", "--output", metavar="FILE", help="save it there, e.g. guitars.slice.parquet")
+    parser.add_argument(
+        "-o", "--output", type=output_file, metavar="FILE", help="save it there, e.g. guitars.slice.parquet"
+    )
     parser.add_argument("--sql", action="store_true", help="print the statement that gives it")
     parser.add_argument("--ids", action="store_true", help="print part/clip_key of each clip, a line each")
     add_output_arguments(parser, with_json="print count, SQL and file as JSON")

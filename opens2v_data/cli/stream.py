@@ -18,6 +18,7 @@ from opens2v_data.cli.output import (
     add_row_arguments,
     note,
     open_cache,
+    output_folder,
     print_json_line,
 )
 
@@ -40,7 +41,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="rows are clips, cross-video pairs, or clips with GPT-Image-1 views (default: regular)",
     )
     parser.add_argument(
-        "--save", metavar="FOLDER", help="write each row's mp4, caption, annotated frame and cut-outs there"
+        "--save",
+        type=output_folder,
+        metavar="FOLDER",
+        help="write each row's mp4, caption, annotated frame and cut-outs there",
     )
     add_cache_argument(parser)
     add_output_arguments(parser, with_json="print rows as JSON lines")

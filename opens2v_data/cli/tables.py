@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from opens2v_data.cli.output import print_table
+from opens2v_data.cli.output import output_file, print_table
 from opens2v_data.errors import QueryError
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 BARS = " ▏▎▍▌▋▊▉█"
+PLAIN_BARS = " -------#"
+"""Where the terminal has no blocks."""
 MAX_CELL = 60
 
 
@@ -28,7 +30,7 @@ def add_table_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_mutually_exclusive_group()
     group.add_argument("--csv", action="store_true", help="as CSV")
     group.add_argument("--json", action="store_true", help="as a JSON list of rows")
-    group.add_argument("--parquet", metavar="FILE", help="to a parquet file, all rows")
+    group.add_argument("--parquet", type=output_file, metavar="FILE", help="to a parquet file, all rows")
 
 
 def give_table(table: pa.Table, arguments: argparse.Namespace) -> None:
@@ -103,7 +105,12 @@ def _bar(count: int, most: int, room: int) -> str:
     eighths = round(count / most * room * 8) if most else 0
     # What is there at all shows.
     eighths = max(eighths, 1) if count else 0
-    return BARS[8] * (eighths // 8) + (BARS[eighths % 8] if eighths % 8 else "")
+    bars = BARS
+    try:
+        bars.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        bars = PLAIN_BARS
+    return bars[8] * (eighths // 8) + (bars[eighths % 8] if eighths % 8 else "")
 
 
 def _cell(value: Any) -> Any:

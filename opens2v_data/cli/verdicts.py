@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from opens2v_data.cli.output import add_output_arguments, note, print_json, print_table
+from opens2v_data.cli.output import add_output_arguments, note, output_file, print_json, print_table
 
 if TYPE_CHECKING:
     from opens2v_explorer.verdicts.agreement import Agreement
@@ -32,7 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="print Cohen's kappa of each two reviewers and Krippendorff's alpha of all",
     )
     group = parser.add_argument_group("export")
-    group.add_argument("--export", metavar="FILE", help="write them there: .slice.parquet, .txt or .jsonl")
+    group.add_argument(
+        "--export", type=output_file, metavar="FILE", help="write them there: .slice.parquet, .txt or .jsonl"
+    )
     group.add_argument(
         "--verdict", metavar="WORD", help="targets with this verdict: keep, drop, flag; same, different, …"
     )

@@ -47,7 +47,7 @@ def test_a_folder_that_holds_something_is_refused_and_left_as_it_was(opens2v: Ru
 def test_a_file_is_refused(opens2v: Run) -> None:
     Path("release").write_text("mine")
     shown = opens2v("demo-release", "release")
-    assert shown.code == 1 and "expected an absent or empty folder" in shown.err
+    assert shown.code == 2 and "expected a folder, found a file" in shown.err
     assert Path("release").read_text() == "mine"
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from opens2v_data.cli.eval.common import HUB_DATASET, SOURCE_HELP, add_domain_arguments
 from opens2v_data.cli.eval.prompts import tell_videos
-from opens2v_data.cli.output import ProgressBars, add_output_arguments, note, positive, print_json, share
+from opens2v_data.cli.output import ProgressBars, add_output_arguments, note, output_folder, positive, print_json, share
 
 if TYPE_CHECKING:
     from opens2v_eval.metrics import Metric
@@ -44,7 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="with commas between: aesthetics, motion_amplitude, motion_smoothness, facesim, gmescore, nexusscore, naturalscore "
         "(default: all)",
     )
-    parser.add_argument("-o", "--output", metavar="FOLDER", default="scores", help="where to (default: scores)")
+    parser.add_argument(
+        "-o", "--output", type=output_folder, metavar="FOLDER", default="scores", help="where to (default: scores)"
+    )
     parser.add_argument(
         "--device", default="auto", help="cpu, cuda, cuda:1; auto takes a GPU where there is one (default: auto)"
     )
