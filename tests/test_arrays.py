@@ -26,7 +26,7 @@ print(len(rows), "pandas" in sys.modules)
 """
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)  # the first `pyarrow.array` imports pandas
 @given(st.lists(st.integers(-(2**63), 2**63 - 1)))
 def test_numbers_are_those_of_pyarrow(values: list[int]) -> None:
     made = int64_array(values)
@@ -34,7 +34,7 @@ def test_numbers_are_those_of_pyarrow(values: list[int]) -> None:
     assert made.equals(pa.array(values, pa.int64()))
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)  # the first `pyarrow.array` imports pandas
 @given(st.lists(st.none() | st.text(max_size=20)))
 def test_texts_are_those_of_pyarrow(values: list[str | None]) -> None:
     made = string_array(values)
