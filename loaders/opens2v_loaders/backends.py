@@ -156,7 +156,9 @@ class Target:
         """Keep those of the whole pictures that are wanted whole."""
         for frame_idx, picture in zip(indices, pictures, strict=True):
             if frame_idx in self.job.full:
-                self.full[frame_idx] = picture.to(self.job.device, copy=True, memory_format=torch.contiguous_format)
+                whole = torch.empty(tuple(picture.shape), dtype=torch.uint8, device=self.job.device)
+                copy_into(whole, picture)
+                self.full[frame_idx] = whole
 
     def put_small(self, frame_idx: int, picture: torch.Tensor) -> None:
         """Take one picture, `(3, h, w) uint8 RGB`, cropped, resized and windowed already."""
