@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx2 as httpx
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
@@ -120,6 +120,7 @@ segments = st.sampled_from(
 )
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.lists(segments, max_size=6).map(lambda parts: "/static/" + "/".join(parts)))
 def test_no_path_leads_out_of_streamlits_folder(path: str) -> None:
     front = Front(lambda: pytest.fail("nothing is opened"), hosts=Hosts())
