@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from localhub import LocalHub
+from madeonce import made_once
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,13 +35,21 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def sample_facts(tmp_path_factory: pytest.TempPathFactory) -> SampleFacts:
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where releases and catalogs are made: a folder that all processes of `make test` have, else one of this session."""
+    shared = os.environ.get("OPENS2V_TESTS_MADE")
+    return Path(shared) if shared else tmp_path_factory.mktemp("made")
+
+
+@pytest.fixture(scope="session")
+def sample_facts(made: Path) -> SampleFacts:
     """The truth about the generated release of seed 0, which is written to `sample_facts.root`."""
     pytest.importorskip("av", reason="the generated release encodes its videos with PyAV")
     pytest.importorskip("PIL", reason="the generated release draws with Pillow")
     from opens2v_data.sample import write_sample_release
 
-    return write_sample_release(tmp_path_factory.mktemp("sample") / "release")
+    # 12 CPU-s, as much as all tests of a small group.
+    return made_once(made / "sample" / "release", write_sample_release)
 
 
 @pytest.fixture(scope="session")
@@ -48,9 +59,11 @@ def sample_release(sample_facts: SampleFacts) -> Path:
 
 
 @pytest.fixture(scope="session")
-def sample_catalog(sample_release: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def sample_catalog(made: Path, sample_release: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A catalog of the generated release."""
-    return _ingested(sample_release, tmp_path_factory.mktemp("sample-catalog") / "opens2v-5m")
+    catalog = made_once(made / "sample-catalog" / "opens2v-5m", lambda root: _ingested(sample_release, root))
+    # Whoever opens a catalog may write a lock or an index into it: each process has its own.
+    return shutil.copytree(catalog, tmp_path_factory.mktemp("sample-catalog") / "opens2v-5m")
 
 
 @pytest.fixture(scope="session")

@@ -10,10 +10,10 @@ import pytest
 
 import opens2v_data
 from hub.releases import make_catalog, write_many_clips
-from opens2v_data.sample import SampleFacts, write_sample_release
 
 if TYPE_CHECKING:
     from opens2v_data.dataset import OpenS2V
+    from opens2v_data.sample import SampleFacts
 
 REAL_RELEASE = Path(__file__).resolve().parents[3] / "shared" / "upstream_sample" / "release"
 
@@ -38,14 +38,6 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> OpenS2V:
     """300 clips without film, 75 pairs, 30 clips with views."""
     folder = tmp_path_factory.mktemp("many")
     return opens2v_data.open(make_catalog(write_many_clips(folder / "release"), folder / "catalog"))
-
-
-@pytest.fixture(scope="session")
-def sample_facts(tmp_path_factory: pytest.TempPathFactory) -> SampleFacts:
-    """The generated release, with film."""
-    pytest.importorskip("av", reason="the sample release is encoded with PyAV")
-    pytest.importorskip("PIL", reason="the sample release is drawn with Pillow")
-    return write_sample_release(tmp_path_factory.mktemp("sample") / "release")
 
 
 @pytest.fixture(scope="session")
