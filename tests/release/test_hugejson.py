@@ -69,7 +69,7 @@ def encode(tree: Any, indent: int | None, *, ascii_only: bool = True) -> bytes:
     )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(tree=objects, indent=layouts, ascii_only=st.booleans(), data=st.data())
 def test_any_cut_gives_what_json_gives(
     tree: dict[str, Any], indent: int | None, ascii_only: bool, data: st.DataObject
