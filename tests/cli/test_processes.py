@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import shutil
 import subprocess
 import sys
 import termios
@@ -15,6 +16,7 @@ import pytest
 
 from cli import processes
 from opens2v_data.catalog.catalog import Catalog
+from opens2v_data.cli import main
 
 if TYPE_CHECKING:
     from cli.conftest import Run
@@ -44,9 +46,10 @@ if __name__ == "__main__":
 """
 
 
-@pytest.fixture
-def large_release(release: Path, sample_facts: SampleFacts) -> Path:
+@pytest.fixture(scope="module")
+def large_release(sample_facts: SampleFacts, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The sample with every record many times, under keys of their own."""
+    release = shutil.copytree(sample_facts.root, tmp_path_factory.mktemp("large") / "release")
     for part in sample_facts.parts:
         path = release / JSONS / f"{part}.json"
         records = json.loads(path.read_bytes())
@@ -55,11 +58,12 @@ def large_release(release: Path, sample_facts: SampleFacts) -> Path:
     return release
 
 
-@pytest.fixture
-def undisturbed(opens2v: Run, large_release: Path) -> str:
+@pytest.fixture(scope="module")
+def undisturbed(large_release: Path) -> str:
     """The digest of the large release's catalog, made in one go and one unit a part."""
-    assert opens2v("ingest", large_release, "undisturbed", "--workers", 1, "--quiet").code == 0
-    return Catalog.open("undisturbed").digest
+    root = large_release.parent / "undisturbed"
+    assert main(["ingest", str(large_release), str(root), "--workers", "1", "--quiet"]) == 0
+    return Catalog.open(root).digest
 
 
 @pytest.mark.parametrize(

@@ -192,7 +192,7 @@ class Trained:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("num_workers", "num_interrupts", "seconds"),
-    [(0, 50, 0.4), pytest.param(2, 5, 0.8, marks=TORCHS)],
+    [(0, 50, 0.3), pytest.param(2, 5, 0.8, marks=TORCHS)],
     ids=["own", "torch"],
 )
 def test_nothing_is_left_after_ctrl_c_at_a_random_moment(
