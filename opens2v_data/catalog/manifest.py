@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -135,25 +136,25 @@ def load(root: Path) -> Manifest:
         CatalogVersionError: written by another schema version.
         CatalogDamagedError: no manifest of ours.
     """
-    path = root / FILE_NAME
+    path, quoted = root / FILE_NAME, shlex.quote(str(root))
     try:
         data = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError) as error:
         if (root / WORK_FOLDER).is_dir():
             raise CatalogNotFoundError(
-                f"the catalog at {root} is not finished; run the same `opens2v ingest RELEASE {root}` again and it continues"
+                f"the catalog at {root} is not finished; run the same `opens2v ingest RELEASE {quoted}` again and it continues"
             ) from error
         if (root / ORIGIN_FILE).is_file():
             raise CatalogNotFoundError(
-                f"the copy at {root} is not finished; run the same `opens2v copy CATALOG {root}` again and it continues"
+                f"the copy at {root} is not finished; run the same `opens2v copy CATALOG {quoted}` again and it continues"
             ) from error
         if (root / "Jsons").is_dir() or (root / "Videos").is_dir():
             raise CatalogNotFoundError(
-                f"expected a catalog at {root}, found a release; make its catalog with: opens2v ingest {root} ./opens2v-5m"
+                f"expected a catalog at {root}, found a release; make its catalog with: opens2v ingest {quoted} ./opens2v-5m"
             ) from error
         raise CatalogNotFoundError(
             f"expected a catalog ({FILE_NAME}) at {root}, found {'none' if root.is_dir() else 'no folder'}; "
-            f"make one with: opens2v ingest RELEASE {root}"
+            f"make one with: opens2v ingest RELEASE {quoted}"
         ) from error
     return decode(data, str(root))
 

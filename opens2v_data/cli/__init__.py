@@ -12,6 +12,7 @@ import re
 import sys
 import textwrap
 from collections.abc import Sequence
+from pathlib import Path
 
 from opens2v_data.cli import (
     bench_loader,
@@ -127,7 +128,9 @@ def _with_descending(words: Sequence[str]) -> list[str]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code."""
-    if argv is None:
+    if sys.stdout is None:  # `opens2v … >&-`
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 (for as long as the process lives)
+    elif argv is None:
         take_any_text(sys.stdout)
     parser = build_parser()
     words = sys.argv[1:] if argv is None else list(argv)

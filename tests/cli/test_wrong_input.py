@@ -126,6 +126,14 @@ def test_a_full_disk_is_told_with_what_to_do(name: str | None) -> None:
     assert said == f"{name + ': ' if name else ''}No space left on device; make room, and run the same command again"
 
 
+def test_without_an_output_the_work_is_done(sample_catalog: Path) -> None:
+    command = [*processes.MODULE, "facets", str(sample_catalog), "part"]
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$@" >&-', "sh", *command], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "shares of 20 clips\n")
+
+
 def test_other_encodings_take_all_text(sample_catalog: Path, tmp_path: Path) -> None:
     """A pipe or a file gets UTF-8, so that nothing is lost; a terminal a `?` and bars it has."""
     command = [*processes.MODULE, "facets", str(sample_catalog), "part"]
