@@ -13,8 +13,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
+import pyarrow as pa
 
 from opens2v_data.query.questions import question
+from opens2v_data.report.figures import among
 from opens2v_explorer import state
 from opens2v_explorer.conditions import choice_text
 from opens2v_explorer.fields import BRUSHED, CHOICES, NONE, NUMBERS
@@ -155,8 +157,18 @@ def ends() -> dict[str, tuple[float, float]]:
 
 
 def totals() -> dict[str, Any]:
-    """Return the totals of the whole catalog; question report-totals."""
-    return _remembered(Filters(), ("totals",), lambda: answer("report-totals")[0])
+    """Return the totals of all clips that the explorer was started with; question report-totals."""
+
+    def ask() -> dict[str, Any]:
+        explorer = current()
+        if explorer.start_slice is None:
+            return answer("report-totals")[0]
+        chosen = pa.table({"clip_id": explorer.start_slice.ids()})
+        return explorer.catalog.query.ask(among(question("report-totals").text), tables={"chosen": chosen}).to_pylist()[
+            0
+        ]
+
+    return _remembered(Filters(), ("totals",), ask)
 
 
 def answer(name: str, **values: object) -> list[dict[str, Any]]:

@@ -61,6 +61,26 @@ def test_filters_of_the_url_are_shown_in_the_distributions_and_not_in_the_totals
     assert 'data-testid="totals"' in html(test)
 
 
+def test_totals_of_a_slice_are_those_of_its_clips_and_other_figures_say_that_they_are_not(
+    explorer_catalog: opens2v_data.OpenS2V, tmp_path: Path
+) -> None:
+    ids = [1, 2, 4, 7, 11, 19]
+    make_explorer(
+        explorer_catalog, tmp_path, start_slice=explorer_catalog.all.with_ids(ids), slice_name="six.slice.parquet"
+    )
+    text = html(run("overview"))
+    shown = dict(re.findall(r"<dt>([^<]*)</dt><dd>([^<]*)</dd>", text))
+    triples = [triple for triple in explorer_catalog.triples(with_views=False) if triple.clip.clip_id in ids]
+    among = set(ids)
+    pairs = explorer_catalog.sql("SELECT clip_id, partner_clip_id FROM pair_links").to_pylist()
+    assert shown["Clips"] == "6" == str(len(triples))
+    assert shown["with video here"] == str(sum(triple.clip.video is not None for triple in triples))
+    assert shown["Subjects"] == str(sum(len(triple.subjects) for triple in triples))
+    assert shown["Source videos"] == str(len({triple.clip.cluster_id for triple in triples}))
+    assert shown["Cross-video pairs"] == str(sum(set(pair.values()) <= among for pair in pairs))
+    assert text.count("Of the whole catalog; links lead to the slice") == 5
+
+
 def test_an_explorer_of_an_empty_slice_says_so(explorer_catalog: opens2v_data.OpenS2V, tmp_path: Path) -> None:
     make_explorer(
         explorer_catalog, tmp_path, start_slice=explorer_catalog.all.with_ids([]), slice_name="none.slice.parquet"

@@ -66,8 +66,7 @@ def _totals(found: Mapping[str, Any]) -> str:
         "GPT-Image-1 views": f"{found['num_views']:,}",
     }
     items = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in shown.items())
-    note = "Of the whole catalog." if current().slice_name else ""
-    return f'{_heading("Totals", note)}<dl class="o-totals" data-testid="totals">{items}</dl>'
+    return f'{_heading("Totals")}<dl class="o-totals" data-testid="totals">{items}</dl>'
 
 
 def _pictures() -> str:
@@ -117,7 +116,7 @@ def _shares() -> str:
         ("Most frequent classes", ["class", "clips", "subjects"], classes),
     )
     made = "".join(
-        f"<section>{_heading(title)}{markup.table(columns, rows, caption=title, testid=columns[0])}</section>"
+        f"<section>{_heading(title, _whole())}{markup.table(columns, rows, caption=title, testid=columns[0])}</section>"
         for title, columns, rows in tables
     )
     return f'<div class="o-columns">{made}</div>'
@@ -139,17 +138,22 @@ def _faults() -> str:
         }
         for row in answers.answer("quirks")
     ]
-    note = "" if is_whole else f"Of the first {hi:,} clips; links lead to all clips, which takes longer to find."
+    note = _whole() if is_whole else f"Of the first {hi:,} clips; links lead to all clips, which takes longer to find."
     made = (
         f"<section>{_heading('What looks wrong', note)}"
         f"{markup.table(['fault', 'cases', 'clips', 'share', 'what it is'], rows, caption='Faults', testid='faults')}</section>"
     )
     if quirks:
         made += (
-            f"<section>{_heading('Oddities of the records')}"
+            f"<section>{_heading('Oddities of the records', _whole())}"
             f"{markup.table(['oddity', 'clips', 'example'], quirks, caption='Oddities', testid='quirks')}</section>"
         )
     return f'<div class="o-columns">{made}</div>'
+
+
+def _whole() -> str:
+    """Return a note for figures that are not those of the slice, where there is one."""
+    return "Of the whole catalog; links lead to the slice's." if current().start_slice is not None else ""
 
 
 def _to_browse(text: str, **params: str) -> markup.Html:
