@@ -67,7 +67,7 @@ def test_the_commands_of_the_guide_are_ones_that_are_accepted() -> None:
     assert len(lines) >= 7
     for line in lines:
         command, _, _ = line.partition(" > ")
-        assert build_parser().parse_args(shlex.split(command)[1:]).command == "eval"
+        assert build_parser().parse_args(shlex.split(command)[1:]).command in ("eval", "explore")
 
 
 def test_without_a_step_the_usage_is_shown(opens2v: Run) -> None:
@@ -216,6 +216,7 @@ def test_a_wrong_total_on_a_board_is_named_and_exits_with_1(opens2v: Run, tmp_pa
     assert shown.err == "VACE-14B: the total says 60.00%, its columns give 57.55% (2.45 points apart).\n"
     shown = opens2v("eval", "leaderboard", board, "--add", tmp_path)
     assert shown.code == 2 and "--add and --name go together" in shown.err
+    (tmp_path / "gmescore.json").write_text('{"singleobj_1": {"gme_score": 0.5}}', encoding="utf-8")
     shown = opens2v("eval", "leaderboard", board, "--add", tmp_path, "--name", "x")
     assert shown.code == 2 and "give --domain" in shown.err
 
@@ -350,7 +351,20 @@ def test_a_run_without_videos_or_with_a_strange_metric_says_so_at_once(
     shown = opens2v("eval", "run", videos, "--prompts", place / "prompts", "--metrics", "beauty")
     assert shown.code == 2 and "'beauty'" in shown.err
     shown = opens2v("eval", "run", videos, "--metrics", "motion_amplitude", "--option", "motion_amplitude.speed=3")
-    assert shown.code == 2 and "--option" in shown.err
+    assert shown.code == 2
+    assert "--option: motion_amplitude has no option speed; it has none" in shown.err
+    for device, told in (("gpu", "not 'gpu'"), ("cuda:99", "--device cuda:99: torch sees")):
+        shown = opens2v("eval", "run", videos, "--metrics", "motion_amplitude", "--device", device)
+        assert shown.code == 2 and told in shown.err
+
+
+def test_a_board_of_any_name_takes_a_model_that_has_scores_of_all_kinds_of_prompts(
+    opens2v: Run, place: Path, tmp_path: Path
+) -> None:
+    board = tmp_path / "board.csv"
+    board.write_text(HEAD + ROW, encoding="utf-8")
+    shown = opens2v("eval", "leaderboard", board, "--add", place / "scores-a", "--name", "my-model")
+    assert shown.code == 0 and "my-model" in shown.out
 
 
 def test_what_a_language_model_would_take_is_told_before_it_is_asked(opens2v: Run, tmp_path: Path) -> None:

@@ -275,7 +275,7 @@ def test_a_callers_mistake_is_told(videos: dict[str, Path], tmp_path: Path) -> N
         create_metrics("aesthetics,aesthetics")
     with pytest.raises(ValueError, match="options were given for facesim, which is not among aesthetics"):
         create_metrics(["aesthetics"], options={"facesim": {}})
-    with pytest.raises(TypeError, match="colour"):
+    with pytest.raises(TypeError, match="aesthetics has no option colour; it has clip, head, revision, num_frames"):
         create_metrics("aesthetics", options={"aesthetics": {"colour": "red"}})
     with pytest.raises(ValueError, match="details of a must not be named key"):
         Result(key="a", status="done", details={"key": 1})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 from opens2v_eval.metrics.base import Metric, Values
@@ -38,7 +39,11 @@ def create_metric(name: MetricName, **options: Any) -> Metric:
         TypeError: the metric has no such option.
     """
     known = checked_name(name)
-    return getattr(import_module(f"{__name__}.{known}"), _CLASSES[known])(**options)
+    kind = getattr(import_module(f"{__name__}.{known}"), _CLASSES[known])
+    takes = signature(kind).parameters
+    if strangers := sorted(set(options) - set(takes)):
+        raise TypeError(f"{known} has no option {', '.join(strangers)}; it has {', '.join(takes) or 'none'}")
+    return kind(**options)
 
 
 def create_metrics(

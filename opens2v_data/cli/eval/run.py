@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, cast
@@ -91,6 +92,7 @@ def run(arguments: argparse.Namespace) -> int:
         metrics = create_metrics(arguments.metrics, options=options_of(arguments.option))
     except TypeError as error:
         raise ValueError(f"--option: {error}") from error
+    device = _device(arguments.device, is_here=arguments.ray is None)
     prompts = load_prompts(
         arguments.prompts, domain=arguments.domain, images=arguments.images, check=not arguments.unchecked
     )
@@ -104,7 +106,6 @@ def run(arguments: argparse.Namespace) -> int:
         )
     if arguments.estimate:
         return _estimate(arguments, metrics, check)
-    device = _device(arguments.device)
     with ProgressBars(stages, quiet=arguments.quiet) as bars:
         report = score_videos(
             check.found,
@@ -191,11 +192,17 @@ def options_of(texts: list[str]) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _device(name: str) -> str:
-    if name != "auto":
-        return name
+def _device(name: str, *, is_here: bool) -> str:
+    """Return where to compute; a GPU that is to be on this machine is looked for."""
+    if name != "auto" and re.fullmatch(r"cpu|cuda(:\d+)?", name) is None:
+        raise ValueError(f"--device is auto, cpu, cuda or a GPU by its number as in cuda:1, not {name!r}")
     try:
         import torch
     except ImportError:
-        return "cpu"
-    return "cuda" if torch.cuda.is_available() else "cpu"
+        return "cpu" if name == "auto" else name
+    num_gpus = torch.cuda.device_count()
+    if name == "auto":
+        return "cuda" if num_gpus else "cpu"
+    if is_here and name != "cpu" and int(name.partition(":")[2] or 0) >= num_gpus:
+        raise ValueError(f"--device {name}: torch sees {num_gpus or 'no'} GPUs here; take another, or cpu")
+    return name
