@@ -104,7 +104,10 @@ class Cells:
                 self.notes += [note] if note not in self.notes else []
                 return None
             answers.append({**json.loads(cost.output.splitlines()[-1]), "rss": cost.max_rss_bytes})
-        return {name: statistics.median(answer[name] for answer in answers) for name in answers[0]}
+        found = {name: statistics.median(answer[name] for answer in answers) for name in answers[0]}
+        what = ", ".join(str(job[name]) for name in ("reader", "rule", "metric", "way") if name in job)
+        print(f"{self.video.name}, {what}: {found['cpu']:.2f} CPU-s", file=sys.stderr, flush=True)
+        return found
 
 
 def frames_table(cells: Cells) -> str:

@@ -5,15 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from html import escape
-from pathlib import Path
-from string import Template
 
 from opens2v_eval.counting import CAUTIONS
 from opens2v_eval.leaderboard import NO_VALUE, Board, BoardRow, Line, RowCheck, guess_domain
+from opens2v_eval.pages import whole_page
 from opens2v_eval.scales import SCALES
 
 _BREAK = re.compile(r"(?<=[a-z])(?=[A-Z])")
-TEMPLATE = Path(__file__).with_name("board_page.html")
 
 
 def score_columns(board: Board) -> tuple[str, ...]:
@@ -76,9 +74,10 @@ def html_page(board: Board, checks: Sequence[RowCheck], *, title: str, plots: Se
             cells.append(f'<td class="{css}">{_text(value)}</td>')
         body.append(f"<tr>{''.join(cells)}</tr>")
     wrong = disagreements(checks)
-    return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
-        title=escape(title),
-        about=escape(
+    return whole_page(
+        "board_page",
+        title=title,
+        about=(
             f"OpenS2V-Eval, version {board.version}, {guess_domain(board) or 'open or single'} domain, "
             f"{len(board.rows)} models, published mode."
         ),

@@ -9,11 +9,10 @@ import os
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
-from string import Template
 from typing import Any
 from urllib.parse import quote
 
-TEMPLATE = Path(__file__).with_name("side_page.html")
+from opens2v_eval.pages import whole_page
 
 
 def side_page(data: Mapping[str, Any], *, title: str, folder: Path) -> str:
@@ -34,9 +33,10 @@ def side_page(data: Mapping[str, Any], *, title: str, folder: Path) -> str:
             f"<details{' open' if at == 0 else ''}><summary>{escape(category)}, {len(prompts)} prompts</summary>\n"
             f"{articles}\n</details>"
         )
-    return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
-        title=escape(title),
-        about=escape(
+    return whole_page(
+        "side_page",
+        title=title,
+        about=(
             f"OpenS2V-Eval, version {data['version']}, {data['domain']} domain, {data['mode']} mode, {len(data['models'])} "
             f"models, {len(data['prompts'])} prompts. Percent; best of each column underlined."
         ),
