@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import opens2v_data
+from opens2v_data.errors import MissingPieceError
 from opens2v_explorer.media.cache import PictureCache, charge_of
 from opens2v_explorer.media.reader import MediaReader
 from opens2v_explorer.media.sharing import Batches, Kept, OnlyOnce
+from opens2v_explorer.states import StateError
 from opens2v_loaders import annotated_frame
 
 if TYPE_CHECKING:
@@ -219,6 +222,54 @@ def test_an_error_of_a_look_up_reaches_all_who_asked_and_is_not_kept() -> None:
     with pytest.raises(ZeroDivisionError, match="modulo by zero"):
         once.get("k", lambda: 1 % 0)
     assert once.get("k", lambda: 7) == 7
+
+
+def test_a_failure_is_told_without_trying_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr("opens2v_explorer.media.sharing.time.monotonic", lambda: now)
+    once: OnlyOnce[str, int] = OnlyOnce(
+        lambda error: (lambda: KeyError("again")) if isinstance(error, KeyError) else None, again_seconds=5
+    )
+    tried: list[str] = []
+
+    def fail() -> int:
+        tried.append("fail")
+        return {}["k"]
+
+    with pytest.raises(KeyError, match="k"):
+        once.get("k", fail)
+    now = 104.9
+    with pytest.raises(KeyError, match="again"):
+        once.get("k", fail)
+    assert len(tried) == 1 and once.get("other", lambda: 1) == 1
+    now = 105.0
+    with pytest.raises(KeyError, match="k"):
+        once.get("k", fail)
+    assert len(tried) == 2
+    now = 111.0
+    assert once.get("k", lambda: 7) == 7
+
+
+def test_a_picture_that_cannot_be_made_is_not_tried_at_each_request(
+    explorer_catalog: opens2v_data.OpenS2V, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+
+    def gone(ref: object) -> bytes:
+        asked.append(ref)
+        raise MissingPieceError("piece 002 is not there")
+
+    monkeypatch.setattr(explorer_catalog, "read_bytes", gone)
+    media = MediaReader(explorer_catalog)
+    for _ in range(3):
+        with pytest.raises(StateError, match="piece 002 is not there"):
+            media.poster(0)
+        with pytest.raises(StateError, match="piece 002 is not there"):
+            media.facts(0)
+    assert len(asked) == 1
+    monkeypatch.undo()
+    monkeypatch.setattr("opens2v_explorer.media.sharing.time.monotonic", lambda: time.time() * 1e3)
+    assert media.poster(0)[:4] == b"RIFF"
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 10)), max_size=40), st.integers(0, 20))

@@ -11,6 +11,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -37,6 +38,10 @@ CHUNK_BYTES = 1 << 20
 CLIP_BYTES, FRAME_BYTES = 48 << 20, 32 << 20
 """Kept in memory: files of clips used last, so that a clip's poster, frame, facts and video are one read; and their frames."""
 
+FAILED_SECONDS = 5.0
+"""A picture that could not be made is not tried again for so long: a gallery asks for 60, and a server that is away takes its
+time to say so. Little enough that whoever has put the file in its place sees it when the page is loaded again."""
+
 Along = Literal["mask", "box"]
 
 
@@ -59,7 +64,7 @@ class MediaReader:
         self._triples: Batches[int, Triple] = Batches(self._read_triples, keep=256)
         self._files: Kept[int, bytes] = Kept(CLIP_BYTES, size_of=len)
         self._frames: Kept[int, np.ndarray] = Kept(FRAME_BYTES, size_of=lambda frame: frame.nbytes)
-        self._once: OnlyOnce[object, object] = OnlyOnce()
+        self._once: OnlyOnce[object, object] = OnlyOnce(_again, again_seconds=FAILED_SECONDS)
 
     # -- rows --------------------------------------------------------------------------------------------------------
 
@@ -350,6 +355,10 @@ class MediaReader:
         made = self._once.get(("decoded", clip_id), decode)
         assert isinstance(made, np.ndarray)
         return made
+
+
+def _again(error: BaseException) -> Callable[[], Exception] | None:
+    return partial(StateError, error.state) if isinstance(error, StateError) else None
 
 
 def _why_no_cutout(subject: Subject, frame: np.ndarray, note: str | None) -> State:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from concurrent.futures import Future
@@ -10,6 +11,9 @@ from typing import Generic, TypeVar
 
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
+
+MAX_FAILURES = 1024
+"""Remembered, of one kind of work."""
 
 
 class Kept(Generic[Key, Value]):
@@ -46,11 +50,25 @@ class Kept(Generic[Key, Value]):
 
 
 class OnlyOnce(Generic[Key, Value]):
-    """Makes a value once when several threads want it at the same time: the others wait for the first, and share its error."""
+    """Makes a value once when several threads want it at the same time: the others wait for the first, and share its error.
 
-    def __init__(self) -> None:
+    Args:
+        again: gives for an error what makes it anew, if whoever wants the value a little later gets it without trying. Errors
+            themselves are not kept: with them would be all that was being worked on.
+        again_seconds: how much later.
+    """
+
+    def __init__(
+        self,
+        again: Callable[[BaseException], Callable[[], Exception] | None] = lambda _: None,
+        *,
+        again_seconds: float = 0.0,
+    ) -> None:
         self._running: dict[Key, Future[Value]] = {}
         self._lock = threading.Lock()
+        self._again = again
+        self._again_seconds = again_seconds
+        self._failed: Kept[Key, tuple[float, Callable[[], Exception]]] = Kept(MAX_FAILURES)
 
     def get(self, key: Key, make: Callable[[], Value]) -> Value:
         """Return what `make` gives."""
@@ -59,9 +77,16 @@ class OnlyOnce(Generic[Key, Value]):
             own = self._running.setdefault(key, Future())
         if running is not None:
             return running.result()
+        failed = self._failed.get(key)
+        is_failed = failed is not None and time.monotonic() < failed[0] + self._again_seconds
         try:
+            if failed is not None and is_failed:
+                raise failed[1]()
             value = make()
         except BaseException as error:
+            again = None if is_failed else self._again(error)
+            if again is not None:
+                self._failed.put(key, (time.monotonic(), again))
             own.set_exception(error)
             raise
         else:
