@@ -1,7 +1,7 @@
 """Train with Hugging Face accelerate, which keeps the loader's place in its own checkpoints.
 
     python examples/train_accelerate.py --catalog ./opens2v-5m
-    accelerate launch --cpu --num_processes 2 examples/train_accelerate.py --catalog ./opens2v-5m
+    torchrun --standalone --nproc-per-node 2 examples/train_accelerate.py --catalog ./opens2v-5m
 
 The loader is registered for checkpoints and not prepared: it gives each process its part of a batch by itself.
 """
