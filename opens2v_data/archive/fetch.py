@@ -10,14 +10,13 @@ fetcher.stats       # num_planned == num_delivered + num_failed
 from __future__ import annotations
 
 import inspect
-import os
 import threading
 import time
-import weakref
 from collections import deque
 from typing import TYPE_CHECKING
 
 from opens2v_data.archive.crew import Crew, Tally
+from opens2v_data.archive.forked import forget_after_fork
 from opens2v_data.archive.pacing import CpuShare, Latencies, Pace
 from opens2v_data.archive.plan import Clip, Planner, Request, bare, check_bytes, spans_of
 from opens2v_data.archive.wanted import Delivered, Failed, FetchOptions, FetchStats, Wanted
@@ -66,7 +65,7 @@ class Fetcher:
         if cache is not None and source is None and inspect.getattr_static(store, "uri", None) is None:
             raise ValueError(f"a cache needs a name for where clips come from, and {store!r} has no uri: give source=…")
         self._start_anew()
-        _fetchers.add(self)
+        forget_after_fork(self)
 
     def _start_anew(self) -> None:
         self._lock = threading.Lock()
@@ -75,6 +74,11 @@ class Fetcher:
             lowest=self.options.min_concurrency, highest=self.options.max_concurrency, cpu_share=CpuShare()
         )
         self._latencies = Latencies()
+
+    def _after_fork(self) -> None:
+        # Threads outlive an iterator that was left early. One of them may have held the lock when the process was forked, and
+        # is not there to give it back.
+        self._start_anew()
 
     def __repr__(self) -> str:
         return f"Fetcher({self.store!r}, {self.options!r})"
@@ -241,17 +245,6 @@ class _Intake:
         except ArchiveError as error:
             return Failed(wanted=wanted, error=bare(error))
         return Delivered(wanted=wanted, data=b"")
-
-
-def _after_fork() -> None:
-    # Threads outlive an iterator that was left early. One of them may have held the lock when the process was forked, and is
-    # not there to give it back.
-    for fetcher in list(_fetchers):
-        fetcher._start_anew()
-
-
-_fetchers: weakref.WeakSet[Fetcher] = weakref.WeakSet()
-os.register_at_fork(after_in_child=_after_fork)
 
 
 def _new_fetcher(store: Store, options: FetchOptions, cache: ClipCache | None, source: str | None) -> Fetcher:

@@ -25,7 +25,8 @@ def open_store(uri: str, *, revision: str | None = None) -> Store:
     if not is_remote(uri):
         return LocalStore(Path(uri).expanduser())
     # Imported here: a laptop without the extra `hub` reads folders.
-    from opens2v_data.archive.remote import HttpStore, HubStore
+    from opens2v_data.archive.httpstore import HttpStore
+    from opens2v_data.archive.remote import HubStore
 
     if not uri.startswith(SCHEME):
         return HttpStore(uri)

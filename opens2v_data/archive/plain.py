@@ -9,14 +9,12 @@ shows both ways.
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 import urllib.request
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from weakref import WeakSet
 
 from opens2v_data.archive.answers import connection_failed, refusal
 from opens2v_data.archive.exchange import (
@@ -30,6 +28,7 @@ from opens2v_data.archive.exchange import (
     is_quiet,
     read_body,
 )
+from opens2v_data.archive.forked import forget_after_fork
 from opens2v_data.archive.http_options import SLOWEST_BYTES_PER_SECOND
 from opens2v_data.errors import RemoteError
 
@@ -53,7 +52,7 @@ class Connections:
 
     def __init__(self) -> None:
         self._start_anew()
-        _all.add(self)
+        forget_after_fork(self)
 
     def _start_anew(self) -> None:
         self._lock = threading.Lock()
@@ -185,14 +184,3 @@ def _take_old(idle: list[_Idle]) -> list[socket.socket]:
     old = [one.sock for one in idle[:count]]
     del idle[:count]
     return old
-
-
-_all: WeakSet[Connections] = WeakSet()
-
-
-def _after_fork() -> None:
-    for connections in list(_all):
-        connections._after_fork()
-
-
-os.register_at_fork(after_in_child=_after_fork)

@@ -1,4 +1,4 @@
-"""Files on a server: any that knows byte ranges, and the Hub with its signed addresses and quotas.
+"""Files of a repository on the Hub, with its signed addresses and quotas.
 
     Hub     /resolve/<commit>/<piece>  ──302──▶  signed address on another host, good for an hour or so
     us      one call per piece, then ranges straight from there; called again when the address is refused
@@ -9,28 +9,24 @@ the release. A piece's address is asked for once, however many threads want it.
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, quote, urljoin, urlsplit
-from weakref import WeakSet
+from urllib.parse import quote, urljoin
 
 from opens2v_data.archive.addresses import HubAddress, is_commit
 from opens2v_data.archive.answers import AddressRefusedError, retry_after_seconds
 from opens2v_data.archive.careful import head, origin_of
 from opens2v_data.archive.daemons import interruptible
-from opens2v_data.archive.http import Address, ask_size, read_address
+from opens2v_data.archive.flights import EARLY_SECONDS, Flight, Resolved, lifetime_seconds
+from opens2v_data.archive.forked import forget_after_fork
+from opens2v_data.archive.http import Address, read_address
 from opens2v_data.archive.http_options import Counters, HttpOptions, backoff
-from opens2v_data.archive.names import name_fault
 from opens2v_data.archive.plain import Connections
 from opens2v_data.archive.quota import bucket_of
-from opens2v_data.archive.stores import Buffer, check_range
+from opens2v_data.archive.stores import Buffer, check_name, check_range
 from opens2v_data.errors import (
-    ArchiveError,
     MissingExtraError,
     MissingPieceError,
     RemoteError,
@@ -43,101 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 _MAX_REDIRECTS = 5
-
-EARLY_SECONDS = 3.0
-"""An address is given up so long before it ends: servers tell the time in whole seconds, and a request takes some."""
-
-PLAIN_SECONDS = 60.0
-"""How long a file is read through `/resolve` itself after fresh addresses of it were refused; then one is asked for again."""
 _ADVICE = "check the name, or log in with `hf auth login` (or HF_TOKEN) if it is private or gated"
-
-
-class HttpStore:
-    """Files below an address; a `Store`.
-
-    Sizes are asked for once per file. It can be pickled to other processes; each opens connections of its own.
-
-    Args:
-        base_url: `http://` or `https://`, without a query.
-        options: how patient to be.
-
-    Attributes:
-        counters: what was asked of the server.
-    """
-
-    def __init__(self, base_url: str, *, options: HttpOptions | None = None) -> None:
-        parts = urlsplit(base_url)
-        if parts.scheme not in ("http", "https") or not parts.netloc or parts.query:
-            raise ValueError(f"expected http(s)://HOST/PATH without a query, got {base_url!r}")
-        self.uri = base_url.rstrip("/")
-        self.options = options or HttpOptions()
-        self.counters = Counters()
-        self._addresses: dict[str, Address] = {}
-        self._sizes: dict[str, int] = {}
-        self._connections = Connections()
-        self._lock = threading.Lock()
-        _stores.add(self)
-
-    def __repr__(self) -> str:
-        return f"HttpStore({self.uri!r})"
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return _new_http_store, (self.uri, self.options)
-
-    def size(self, path: str) -> int:
-        """Return the file's size in bytes, as the server says."""
-        if path not in self._sizes:
-            address = self._address(path)
-            try:
-                self._sizes[path] = ask_size(
-                    address, label=f"{self.uri}/{path}", options=self.options, counters=self.counters
-                )
-            except AddressRefusedError as error:
-                raise RemoteError(
-                    f"{self.uri}/{path}: the server answered {error.status}", status=error.status
-                ) from None
-        return self._sizes[path]
-
-    def read_range(self, path: str, start: int, length: int) -> bytes:
-        """Return exactly `length` bytes from byte `start` on."""
-        return bytes(self._read(path, start, length, as_buffer=False))
-
-    def read_buffer(self, path: str, start: int, length: int) -> Buffer:
-        """Return what `read_range` does, perhaps as a `memoryview`."""
-        return self._read(path, start, length, as_buffer=True)
-
-    def _read(self, path: str, start: int, length: int, *, as_buffer: bool) -> Buffer:
-        check_range(start, length)
-        address = self._address(path)
-        try:
-            return read_address(
-                address, start, length, label=path, options=self.options, counters=self.counters, as_buffer=as_buffer
-            )
-        except AddressRefusedError as error:
-            raise RemoteError(f"{self.uri}/{path}: the server answered {error.status}", status=error.status) from None
-
-    def read_ranges(self, path: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
-        """Return the bytes of several `(start, length)` ranges, in the order given."""
-        return [self.read_range(path, start, length) for start, length in ranges]
-
-    def close(self) -> None:
-        """Forget connections; the store can still be used."""
-        with self._lock:
-            self._addresses.clear()
-        self._connections.close()
-
-    def _after_fork(self) -> None:
-        self._lock, self._addresses = threading.Lock(), {}
-        self.counters.after_fork()
-
-    def _address(self, path: str) -> Address:
-        with self._lock:
-            if path not in self._addresses:
-                _check_name(path, self.uri)
-                self._addresses[path] = Address(
-                    f"{self.uri}/{quote(path)}", self.options, connections=self._connections
-                )
-            return self._addresses[path]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,10 +98,10 @@ class HubStore:
         self._token = token
         self._headers = build_hf_headers(token=token, library_name="opens2v-data")
         self._commit = revision if revision is not None and is_commit(revision) else None
-        self._flights: dict[str, _Flight] = {}
+        self._flights: dict[str, Flight] = {}
         self._connections = Connections()
         self._lock = threading.Lock()
-        _stores.add(self)
+        forget_after_fork(self)
 
     def __repr__(self) -> str:
         return f"HubStore({self.repo_id!r}, revision={self._commit or self.revision!r})"
@@ -333,14 +235,14 @@ class HubStore:
         """Wait until a call of `/resolve` may be made."""
         bucket_of(self.endpoint, has_token=self._has_token).take(self.counters.wait)
 
-    def _flight(self, path: str) -> _Flight:
+    def _flight(self, path: str) -> Flight:
         with self._lock:
             if path not in self._flights:
-                _check_name(path, self.repo_id)
-                self._flights[path] = _Flight(path)
+                check_name(path, self.repo_id)
+                self._flights[path] = Flight(path)
             return self._flights[path]
 
-    def _resolve(self, path: str) -> _Resolved:
+    def _resolve(self, path: str) -> Resolved:
         """Ask the Hub where a file's bytes are."""
         from huggingface_hub import constants
 
@@ -369,11 +271,11 @@ class HubStore:
             )
         if target is None:
             # A small file, which the Hub serves itself: it gets the token, and nobody else does.
-            return _Resolved(self._plain(url), int(size), None, is_plain=True)
-        lifetime = _lifetime_seconds(target, headers.get("Date"))
+            return Resolved(self._plain(url), int(size), None, is_plain=True)
+        lifetime = lifetime_seconds(target, headers.get("Date"))
         expires_at = None if lifetime is None else time.monotonic() + lifetime - min(EARLY_SECONDS, 0.1 * lifetime)
         address = Address(target, self.options, connections=self._connections)
-        return _Resolved(address, int(size), expires_at, is_plain=False)
+        return Resolved(address, int(size), expires_at, is_plain=False)
 
     def _plain(self, url: str) -> Address:
         headers = {"Authorization": self._headers["authorization"]} if self._has_token else {}
@@ -479,98 +381,7 @@ class HubStore:
         )
 
 
-class _Resolved:
-    """What the Hub said of one file, or what to do without it."""
-
-    def __init__(self, address: Address, size_bytes: int, expires_at: float | None, *, is_plain: bool) -> None:
-        self.address = address
-        self.size_bytes = size_bytes
-        self.expires_at = expires_at
-        self.is_plain = is_plain
-        self.has_served = False
-
-    @property
-    def is_good(self) -> bool:
-        """Whether it may be used now."""
-        return self.expires_at is None or time.monotonic() < self.expires_at
-
-
-class _Flight:
-    """One file's address: asked for by one thread while the others wait."""
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-        self._lock = threading.Lock()
-        self._resolved: _Resolved | None = None
-        self._num_refused = 0  # fresh addresses in a row that gave nothing
-
-    def resolved(self, store: HubStore) -> _Resolved:
-        found = self._resolved
-        if found is not None and found.is_good:
-            return found
-        with self._lock:
-            found = self._resolved
-            if found is not None and found.is_good:
-                return found
-            if found is not None and not found.is_plain:
-                store.counters.add(num_expired=1)
-            fresh = store._resolve(self.path)
-            if found is not None and fresh.size_bytes != found.size_bytes:
-                raise RevisionMovedError(
-                    f"{store.uri}/{self.path} had {found.size_bytes} bytes, now {fresh.size_bytes}; index it anew"
-                )
-            if self._num_refused >= 2 and not fresh.is_plain:
-                # Fresh addresses are refused, as behind some proxies: let the Hub redirect each request itself, for a while.
-                self._num_refused = 0
-                address = store._plain(store._resolve_url(self.path))
-                fresh = _Resolved(address, fresh.size_bytes, time.monotonic() + PLAIN_SECONDS, is_plain=True)
-            self._resolved = fresh
-            return fresh
-
-    def refused(self, which: _Resolved) -> None:
-        """Forget an address that a server refused, unless another thread got a new one meanwhile."""
-        with self._lock:
-            if self._resolved is which and which.is_good:
-                self._num_refused = 0 if which.has_served else self._num_refused + 1
-                which.expires_at = float("-inf")
-
-
-def _lifetime_seconds(url: str, date: str | None) -> float | None:
-    """Return how long a signed address is good for, by the server's clock; None where it does not say, or nonsense."""
-    query = parse_qs(urlsplit(url).query)
-    try:
-        now = time.time() if date is None else parsedate_to_datetime(date).timestamp()
-        if "Expires" in query:
-            ends_at = float(query["Expires"][0])
-        else:
-            signed = datetime.strptime(query["X-Amz-Date"][0], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
-            ends_at = signed.timestamp() + float(query["X-Amz-Expires"][0])
-    except (KeyError, ValueError):
-        return None
-    lifetime = ends_at - now
-    return lifetime if lifetime > 0 else None
-
-
-def _check_name(path: str, where: str) -> None:
-    if fault := name_fault(path):
-        raise ArchiveError(f"path {path!r} is refused: {fault}; give a path below {where}")
-
-
-def _new_http_store(uri: str, options: HttpOptions) -> HttpStore:
-    return HttpStore(uri, options=options)
-
-
 def _new_hub_store(
     repo_id: str, revision: str | None, endpoint: str, token: str | bool | None, options: HttpOptions
 ) -> HubStore:
     return HubStore(repo_id, revision=revision, endpoint=endpoint, token=token, options=options)
-
-
-def _after_fork() -> None:
-    # Threads of the parent may have held these, and none of them lives here.
-    for store in list(_stores):
-        store._after_fork()
-
-
-_stores: WeakSet[HttpStore | HubStore] = WeakSet()
-os.register_at_fork(after_in_child=_after_fork)

@@ -8,8 +8,8 @@ import threading
 from collections import OrderedDict
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
-from weakref import WeakSet
 
+from opens2v_data.archive.forked import forget_after_fork
 from opens2v_data.archive.names import name_fault
 from opens2v_data.errors import ArchiveError, MissingPieceError, ShortReadError
 
@@ -75,7 +75,7 @@ class LocalStore:
         self._max_open_files = max_open_files
         self._files: OrderedDict[str, _OpenFile] = OrderedDict()
         self._lock = threading.Lock()
-        _local_stores.add(self)
+        forget_after_fork(self)
 
     def __repr__(self) -> str:
         return f"LocalStore({str(self.root)!r})"
@@ -109,6 +109,9 @@ class LocalStore:
         """Return the bytes of several `(start, length)` ranges, in the order given."""
         return [self.read_range(path, start, length) for start, length in ranges]
 
+    def _after_fork(self) -> None:
+        self._lock = threading.Lock()
+
     def close(self) -> None:
         """Close all descriptors; the store can still be used and opens them again."""
         with self._lock:
@@ -119,9 +122,7 @@ class LocalStore:
             if file := self._files.get(path):
                 self._files.move_to_end(path)
                 return file
-        fault = name_fault(path)
-        if fault:
-            raise ArchiveError(f"path {path!r} is refused: {fault}; give a path below {self.root}")
+        check_name(path, self.root)
         file = _OpenFile(self.root / path)
         with self._lock:
             self._files[path] = file
@@ -197,6 +198,11 @@ def _new_local_store(root: Path, max_open_files: int) -> LocalStore:
     return LocalStore(root, max_open_files=max_open_files)
 
 
+def check_name(path: str, where: Path | str) -> None:
+    if fault := name_fault(path):
+        raise ArchiveError(f"path {path!r} is refused: {fault}; give a path below {where}")
+
+
 def check_range(start: int, length: int) -> None:
     if start < 0 or length < 0:
         raise ValueError(f"start and length must not be negative, got start {start} and length {length}")
@@ -206,13 +212,3 @@ def _short_read(path: str, start: int, length: int, got: int) -> ShortReadError:
     return ShortReadError(
         f"{path}: expected {length} bytes from byte {start} on, found {got}; the file is cut short: download it again"
     )
-
-
-def _after_fork() -> None:
-    # A thread of the parent may have held one.
-    for store in list(_local_stores):
-        store._lock = threading.Lock()
-
-
-_local_stores: WeakSet[LocalStore] = WeakSet()
-os.register_at_fork(after_in_child=_after_fork)

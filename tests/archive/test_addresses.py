@@ -6,7 +6,8 @@ import pytest
 
 from opens2v_data.archive import LocalStore, open_store
 from opens2v_data.archive.addresses import HubAddress, is_remote
-from opens2v_data.archive.remote import HttpStore, HubStore
+from opens2v_data.archive.httpstore import HttpStore
+from opens2v_data.archive.remote import HubStore
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 

@@ -20,8 +20,9 @@ from opens2v_data.archive.answers import AddressRefusedError
 from opens2v_data.archive.exchange import UnsuitableError
 from opens2v_data.archive.http import Address, read_address
 from opens2v_data.archive.http_options import Counters, HttpOptions
+from opens2v_data.archive.httpstore import HttpStore
 from opens2v_data.archive.plain import Connections
-from opens2v_data.archive.remote import HttpStore, HubStore
+from opens2v_data.archive.remote import HubStore
 from opens2v_data.errors import ArchiveError, MissingPieceError, RemoteError, ShortReadError
 
 FAST = HttpOptions(backoff_seconds=0.01, timeout_seconds=10)
@@ -194,7 +195,7 @@ def test_a_connection_that_ends_as_it_is_used_again_is_replaced(server: RawServe
 def test_a_forked_process_opens_its_own_and_leaves_the_parents_alone(server: RawServer) -> None:
     program = f"""
 import os, sys
-from opens2v_data.archive.remote import HttpStore
+from opens2v_data.archive.httpstore import HttpStore
 store = HttpStore({server.url.partition("/a?")[0]!r})
 def is_right(start):
     return len(store.read_range("a", start, 9)) == 9
@@ -428,7 +429,7 @@ def test_a_host_behind_a_proxy_is_left_to_others(without_proxies: pytest.MonkeyP
 
 def test_a_proxy_is_asked_where_there_is_one(server: RawServer) -> None:
     program = """
-from opens2v_data.archive.remote import HttpStore
+from opens2v_data.archive.httpstore import HttpStore
 store = HttpStore("http://files.invalid/release")
 assert len(store.read_range("a", 5, 10)) == 10
 assert store.counters.num_retries == 0

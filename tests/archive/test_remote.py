@@ -20,11 +20,12 @@ import pytest
 
 from archive.tars import MP4_START, written_by_tarfile
 from localhub import Faults, LocalHub
-from opens2v_data.archive import Part, Piece, careful, http, remote
+from opens2v_data.archive import Part, Piece, careful, flights, http
 from opens2v_data.archive.chains import ChainOptions, ChainScan
 from opens2v_data.archive.fetch import Delivered, Fetcher, FetchOptions, Wanted
 from opens2v_data.archive.http import HttpOptions
-from opens2v_data.archive.remote import HttpStore, HubStore
+from opens2v_data.archive.httpstore import HttpStore
+from opens2v_data.archive.remote import HubStore
 from opens2v_data.errors import (
     ArchiveError,
     MissingPieceError,
@@ -383,7 +384,7 @@ def test_without_the_extra_the_install_command_is_told(monkeypatch: pytest.Monke
 )
 def test_how_long_an_address_is_good_is_told_by_the_server_s_clock(query: str, expected: float | None) -> None:
     date = "Sun, 09 Sep 2001 01:46:40 GMT"  # 1,000,000,000 s
-    assert remote._lifetime_seconds(f"https://cdn.example/a?{query}", date) == expected
+    assert flights.lifetime_seconds(f"https://cdn.example/a?{query}", date) == expected
 
 
 def test_addresses_are_renewed_before_they_end_by_a_clock_of_whole_seconds(folder: Path) -> None:
