@@ -35,21 +35,21 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where releases and catalogs are made: a folder that all processes of `make test` have, else one of this session."""
     shared = os.environ.get("OPENS2V_TESTS_MADE")
     return Path(shared) if shared else tmp_path_factory.mktemp("made")
 
 
 @pytest.fixture(scope="session")
-def sample_facts(made: Path) -> SampleFacts:
+def sample_facts(made_folder: Path) -> SampleFacts:
     """The truth about the generated release of seed 0, which is written to `sample_facts.root`."""
     pytest.importorskip("av", reason="the generated release encodes its videos with PyAV")
     pytest.importorskip("PIL", reason="the generated release draws with Pillow")
     from opens2v_data.sample import write_sample_release
 
     # 12 CPU-s, as much as all tests of a small group.
-    return made_once(made / "sample" / "release", write_sample_release)
+    return made_once(made_folder / "sample" / "release", write_sample_release)
 
 
 @pytest.fixture(scope="session")
@@ -59,9 +59,9 @@ def sample_release(sample_facts: SampleFacts) -> Path:
 
 
 @pytest.fixture(scope="session")
-def sample_catalog(made: Path, sample_release: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def sample_catalog(made_folder: Path, sample_release: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A catalog of the generated release."""
-    catalog = made_once(made / "sample-catalog" / "opens2v-5m", lambda root: _ingested(sample_release, root))
+    catalog = made_once(made_folder / "sample-catalog" / "opens2v-5m", lambda root: _ingested(sample_release, root))
     # Whoever opens a catalog may write a lock or an index into it: each process has its own.
     return shutil.copytree(catalog, tmp_path_factory.mktemp("sample-catalog") / "opens2v-5m")
 
