@@ -80,6 +80,8 @@ EXAMPLE = """example:
 """
 
 
+INTERRUPTED = "interrupted; what is done is kept, and the same command goes on where it can"
+
 _NO_VALUE = re.compile(r"--[\w-]+=--|-\w--")
 """What argparse makes an empty list of."""
 
@@ -152,7 +154,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         note(f"opens2v {arguments.command}: {error}")
         return 2
     except KeyboardInterrupt:
-        note("interrupted; what is done is kept, and the same command goes on where it can")
+        note(INTERRUPTED)
         return 130
     except BrokenPipeError:
         # `opens2v stream … | head`: the reader has enough.
@@ -161,3 +163,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         note(f"error: {fault_text(error)}")
         return 1
+    except SystemError as error:
+        # What becomes of a Ctrl-C that comes while a compiled module is imported.
+        if not isinstance(error.__cause__, KeyboardInterrupt):
+            raise
+        note(INTERRUPTED)
+        return 130

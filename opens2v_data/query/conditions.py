@@ -165,7 +165,7 @@ class Query(Engine):
             if str(error) != "Query interrupted":  # what DuckDB makes of a KeyboardInterrupt
                 raise
             raise KeyboardInterrupt from None
-        except (duckdb.OutOfMemoryException, duckdb.FatalException, duckdb.InternalException):
+        except (duckdb.FatalException, duckdb.InternalException):
             raise  # not the condition's fault
         except duckdb.Error as error:
             self._raise_fault(error)

@@ -190,7 +190,7 @@ class Engine:
             if str(error) != "Query interrupted":
                 raise
             raise KeyboardInterrupt from None
-        except (duckdb.OutOfMemoryException, duckdb.FatalException, duckdb.InternalException):
+        except (duckdb.FatalException, duckdb.InternalException):
             raise
         except duckdb.Error as error:
             self._raise_fault(error)
@@ -275,10 +275,15 @@ class Engine:
             time.sleep(0.01)
 
     def _raise_fault(self, error: duckdb.Error) -> None:
-        """Raise what a store said, or that a table is damaged, where that is what DuckDB's error tells."""
+        """Raise what a store said, that a table is damaged or memory too little, where that is what DuckDB's error tells."""
         fault = self._tables.take_fault(str(error)) if self._tables is not None else None
         if fault is not None:
             raise fault from None
+        if isinstance(error, duckdb.OutOfMemoryException):
+            raise QueryError(
+                f"expected an answer within {self._memory_limit} of memory, found none: ask for fewer rows or columns, or filter "
+                f"before joining ({str(error).splitlines()[0]})"
+            ) from error
         # Of a file that is no parquet inside it says so by the base of its errors, or as if the statement were wrong.
         is_of_files = type(error) is duckdb.Error or isinstance(error, duckdb.InvalidInputException)
         if isinstance(error, duckdb.IOException) or (is_of_files and _DAMAGE.search(str(error).split("\n\nLINE")[0])):

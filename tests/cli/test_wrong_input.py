@@ -126,6 +126,17 @@ def test_a_full_disk_is_told_with_what_to_do(name: str | None) -> None:
     assert said == f"{name + ': ' if name else ''}No space left on device; make room, and run the same command again"
 
 
+def test_a_ctrl_c_while_a_compiled_module_is_imported_is_one(opens2v: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python turns the KeyboardInterrupt into a SystemError there."""
+
+    def run(_: object) -> int:
+        raise SystemError("… returned a result with an exception set") from KeyboardInterrupt()
+
+    monkeypatch.setattr("opens2v_data.cli.info.run", run)
+    told = opens2v("info")
+    assert (told.code, told.err.split(";")[0]) == (130, "interrupted")
+
+
 def test_without_an_output_the_work_is_done(sample_catalog: Path) -> None:
     command = [*processes.MODULE, "facets", str(sample_catalog), "part"]
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""Tables of the right size with other bytes in them: what DuckDB says of them is told as damage, not as a wrong statement."""
+"""Damaged tables of the right size, and too little memory: what DuckDB says is told as that, not as a wrong statement."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 import opens2v_data
 from opens2v_data.cli import main
-from opens2v_data.errors import CatalogDamagedError
+from opens2v_data.errors import CatalogDamagedError, QueryError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,6 +51,11 @@ def test_bytes_changed_anywhere_give_rows_or_damage(copied: Path) -> None:
         with contextlib.suppress(CatalogDamagedError):
             assert len(list(opens2v_data.open(copied).rows())) == 20
         (copied / f"{name}.parquet").write_bytes(whole[name])
+
+
+def test_too_little_memory_is_told_with_what_to_do(sample_catalog: Path) -> None:
+    with pytest.raises(QueryError, match=r"expected an answer within 256MB of memory, found none: ask for fewer rows"):
+        opens2v_data.open(sample_catalog).sql("SELECT list(range) FROM range(50000000)")
 
 
 def test_stream_tells_damage_in_one_line(copied: Path, capsys: pytest.CaptureFixture[str]) -> None:
