@@ -89,7 +89,10 @@ def main() -> None:
                 cost = run_isolated(command, timeout=900, env=environment)
                 if cost.code:
                     sys.exit(f"{way} failed: {cost.error[-2000:]}")
-                found[way].append(json.loads(cost.output.splitlines()[-1]))
+                answer = json.loads(cost.output.splitlines()[-1])
+                found[way].append(answer)
+                figures = f"{answer['clips_per_second']:.2f} clips/s, {answer['cpu_per_clip']:.3f} CPU-s per clip"
+                print(f"run {run + 1} of {arguments.runs}: {way}: {figures}", file=sys.stderr, flush=True)
     print(
         f"{machine()}; {arguments.clips} clips of {arguments.frames} frames to {arguments.size}, {arguments.workers} workers, "
         f"batches of {arguments.batch}, {arguments.runs} runs\n"
