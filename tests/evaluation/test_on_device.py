@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -197,7 +198,9 @@ def test_faces_are_aligned_to_a_level_of_opencvs() -> None:
         landmarks = TEMPLATE @ turn.T + rng.uniform(-60, 160, 2)
         wanted = align_face(noise, landmarks).astype(int)
         off.append(np.abs(rgb_arrays(align_on_device(tensor, landmarks)[None])[0] - wanted))
-    assert np.max(off) <= 1 and np.mean(off) < 0.005
+    # OpenCV 4 rounds places to 1/32 of a pixel: with a step of 255 from pixel to pixel, and both axes, up to 8 levels.
+    is_exact = int(cv2.__version__.partition(".")[0]) >= 5
+    assert np.max(off) <= (1 if is_exact else 9) and np.mean(off) < (0.005 if is_exact else 2)
     with pytest.raises(ValueError, match="multiple of 112, not 100"):
         align_on_device(tensor, TEMPLATE, side=100)
 
