@@ -14,7 +14,7 @@ import numpy as np
 
 from opens2v_data.errors import ScoresError
 from opens2v_eval.bootstrap import MIN_PROMPTS, Bootstrap, Estimate, Interval, interval_of, mean_of, sum_of
-from opens2v_eval.counting import Coverage, counted_values, coverage, files_of, shares
+from opens2v_eval.counting import Coverage, counted_values, coverage, files_of, raw_values, shares
 from opens2v_eval.prompts import CATEGORIES, Prompts, category, domain_keys
 from opens2v_eval.scales import Domain, MetricName, Mode, Version, scale_of, weights
 from opens2v_eval.scorefiles import Note, Scores
@@ -127,7 +127,13 @@ def score_table(
     }
     missing: tuple[MetricName, ...] = tuple(metric for metric in weighed if not counted[metric])
     if missing and not allow_missing:
-        wanted = ", ".join(f"{scale_of(metric).column} ({files_of(metric, mode)})" for metric in missing)
+        only_zeros = {
+            metric for metric in missing if any(key in (raw_values(scores, metric, mode) or {}) for key in keys)
+        }
+        wanted = ", ".join(
+            f"{scale_of(metric).column} ({files_of(metric, mode)}{', in which all are 0' if metric in only_zeros else ''})"
+            for metric in missing
+        )
         raise ScoresError(
             f"{scores.folder}: no scores of {wanted} for the {domain} domain in {mode} mode, and a total would count them "
             "as 0: run these metrics, or allow it (--allow-missing)"

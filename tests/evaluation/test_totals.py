@@ -147,6 +147,16 @@ def test_a_metric_without_scores_is_an_error_unless_allowed_and_then_named(model
     assert score_values(table)["missing"] == ["gmescore", "naturalscore"]
 
 
+def test_a_metric_whose_numbers_are_all_left_out_is_told_from_one_that_was_not_run(model_a: Path) -> None:
+    whole = read_scores(model_a)
+    zeros = replace(whole, values={**whole.values, "nexusscore": {"singleobj_1": 0.0}})
+    with pytest.raises(ScoresError, match=r"no scores of NexusScore \(nexusscore\.json, in which all are 0\)"):
+        score_table(zeros)
+    absent = {metric: found for metric, found in whole.values.items() if metric != "nexusscore"}
+    with pytest.raises(ScoresError, match=r"no scores of NexusScore \(nexusscore\.json\) for"):
+        score_table(replace(whole, values=absent))
+
+
 def test_corrected_mode_counts_frames_without_a_find_as_0(tmp_path: Path, model_a: Path) -> None:
     scores = read_scores(model_a)
     details: dict[MetricName, dict[str, dict[str, Any]]] = {
