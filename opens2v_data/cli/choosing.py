@@ -6,11 +6,14 @@ import argparse
 import re
 from typing import TYPE_CHECKING, Any
 
-from opens2v_data.cli.output import positive
+from opens2v_data.cli.output import note, positive
 
 if TYPE_CHECKING:
     from opens2v_data.dataset import OpenS2V
     from opens2v_data.query.slices import Slice
+
+NEAR = """SELECT name FROM classes WHERE contains(lower(name), lower(?)) OR jaro_winkler_similarity(lower(name), lower(?)) > 0.8
+ORDER BY class_id LIMIT 3"""
 
 _NUMBER = re.compile(r"(gme|aes|area|count)\s*((?:<=|>=|!=|==|<|>|=)\s*[^,]+|\s*-?[\d.]+\.\.-?[\d.]+)")
 
@@ -78,9 +81,11 @@ def chosen(dataset: OpenS2V, arguments: argparse.Namespace) -> Slice:
     for text in arguments.has:
         name, numbers = parse_subject(text)
         s = s.has_subject(name, **numbers)
+        _note_unknown(dataset, name)
     for text in arguments.not_has:
         name, numbers = parse_subject(text)
         s = s.lacks_subject(name, **numbers)
+        _note_unknown(dataset, name)
     if arguments.search is not None:
         s = s.search(arguments.search)
     if arguments.split is not None:
@@ -132,6 +137,13 @@ def parse_subject(text: str) -> tuple[str, dict[str, Any]]:
             raise ValueError(f"expected {found[1]} once in {text!r}; a range is written {found[1]}0.2..0.5")
         asked[found[1]] = found[2].strip()
     return name, asked
+
+
+def _note_unknown(dataset: OpenS2V, name: str) -> None:
+    """Say that no class has a name, and which come near: a class is meant by exactly its name."""
+    if not dataset.sql("SELECT name FROM classes WHERE name = ?", name).num_rows:
+        near = dataset.sql(NEAR, name, name).column("name").to_pylist()
+        note(f"warning: no class is called {name!r}{'; near it: ' if near else ''}{', '.join(near)}")
 
 
 def _split(s: Slice, text: str, seed: int) -> Slice:

@@ -92,6 +92,16 @@ def test_numbers_of_another_name_are_no_part_of_a_class() -> None:
     assert parse_subject("ratio 4:3") == ("ratio 4:3", {})
 
 
+def test_a_class_that_no_subject_has_is_told_with_those_near_it(opens2v: Run, sample_catalog: Path) -> None:
+    told = opens2v("slice", sample_catalog, "--has", "Womn")
+    assert told.code == 0
+    assert told.err == "warning: no class is called 'Womn'; near it: woman\n0 of 20 clips\n"
+    assert "warning" not in opens2v("slice", sample_catalog, "--has", "woman", "--not-has", "man").err
+    assert opens2v("slice", sample_catalog, "--not-has", "xyzzy").err.startswith(
+        "warning: no class is called 'xyzzy'\n"
+    )
+
+
 def test_a_catalog_alone_is_no_column(opens2v: Run, sample_catalog: Path) -> None:
     for command in ("facets", "hist"):
         told = opens2v(command, sample_catalog)
