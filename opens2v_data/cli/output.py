@@ -63,9 +63,8 @@ def print_json_line(value: Any) -> None:
 def print_table(rows: Sequence[Sequence[object]], *, header: Sequence[str] | None = None) -> None:
     """Print columns, numbers to the right."""
     cells = [[_cell(value) for value in row] for row in rows]
-    is_number = [
-        all(isinstance(value, int | float) or value == "" for value in column) for column in zip(*rows, strict=True)
-    ]
+    columns = zip(*rows, strict=True) if rows else (("",) for _ in header or ())
+    is_number = [all(isinstance(value, int | float) or value == "" for value in column) for column in columns]
     lines = ([list(header)] if header else []) + cells
     widths = [max(len(line[index]) for line in lines) for index in range(len(lines[0]))] if lines else []
     for line in lines:

@@ -51,7 +51,7 @@ def test_it_is_printed_in_every_form(opens2v: Run, sample_catalog: Path, tmp_pat
         (("-n", "0"), 2, "expected a whole number above 0"),
         (("-n", "9" * 30), 1, "out of range"),
         (("--seed", "1.5"), 2, "invalid int value"),
-        (("-o", "nowhere/x"), 1, "No such file"),
+        (("-o", "nowhere/x"), 2, "expected a folder to write"),
     ],
 )
 def test_a_mistake_is_told_in_words(

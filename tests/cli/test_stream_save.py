@@ -139,7 +139,7 @@ def test_without_the_release_every_row_is_skipped_and_says_so(opens2v: Run, samp
 def test_a_folder_that_cannot_be_made_is_an_error_and_no_traceback(opens2v: Run, sample_catalog: Path) -> None:
     Path("out").write_text("a file")
     shown = opens2v("stream", sample_catalog, "--save", "out", "--limit", 1)
-    assert shown.code == 1 and shown.err.startswith("error: ") and "out" in shown.err
+    assert shown.code == 2 and "expected a folder, found a file at 'out'" in shown.err
 
 
 def test_the_install_command_is_shown_when_the_loaders_are_not_there(

@@ -139,7 +139,7 @@ def test_all_events_go_to_json_lines_and_back(opens2v: Run, log: Path, tmp_path:
         (("--export", "x.txt", "--kind", "pair", "--verdict", "keep"), 2, "one of same, different, unsure, got keep"),
         (("--export", "x.parquet", "--verdict", "keep"), 2, "a saved slice is of a catalog: give --of CATALOG"),
         (("--export", "x.jsonl", "--who", "ada"), 2, "a .jsonl holds all events"),
-        (("--export", "nowhere/x.txt", "--verdict", "keep"), 1, "No such file"),
+        (("--export", "nowhere/x.txt", "--verdict", "keep"), 2, "expected a folder to write"),
         (("--kind", "film"), 2, "invalid choice"),
     ],
 )
@@ -156,3 +156,12 @@ def test_what_is_no_log_is_told_and_left(opens2v: Run, tmp_path: Path) -> None:
     text.write_text("nothing " * 200)
     other = opens2v("verdicts", text)
     assert other.code == 1 and "found no SQLite file; it is left as it is" in other.err
+
+
+def test_a_log_without_verdicts_has_none(opens2v: Run, tmp_path: Path) -> None:
+    """As the explorer leaves it when nobody judged."""
+    VerdictStore(tmp_path / "v.sqlite").close()
+    shown = opens2v("verdicts", tmp_path / "v.sqlite")
+    assert (shown.code, shown.out.split()) == (0, ["who", "kind", "round", "verdict", "targets"])
+    assert shown.err.startswith("0 events in ")
+    assert opens2v("verdicts", tmp_path / "v.sqlite", "--agreement").code == 0
