@@ -48,6 +48,11 @@ def default_cache_folder() -> Path:
     return Path(base).expanduser() / "opens2v" / "clips"
 
 
+def is_cache(root: str | os.PathLike[str]) -> bool:
+    """Say whether a folder is a cache already; to open one makes it one."""
+    return (Path(root) / _LEDGER).is_file()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheKey:
     """What a clip is called in the cache.

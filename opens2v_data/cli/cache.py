@@ -25,8 +25,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
-    from opens2v_data.archive.cache import ClipCache
+    from opens2v_data.archive.cache import ClipCache, is_cache
 
+    if arguments.folder is not None and not is_cache(arguments.folder):
+        raise ValueError(
+            f"expected a cache of clips at {arguments.folder}, found none; --cache-gb begins one in $OPENS2V_CACHE"
+        )
     cache = ClipCache(arguments.folder)
     info = cache.clear() if arguments.what == "clear" else cache.info()
     if arguments.json:

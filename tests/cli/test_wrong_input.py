@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cli import processes
+from opens2v_data.archive.cache import ClipCache
 from opens2v_data.cli.choosing import parse_subject
 from opens2v_data.cli.output import fault_text
 
@@ -65,6 +66,20 @@ def test_a_file_where_a_folder_is_to_be_is_told_before_the_work(
 def test_a_cache_has_a_size(opens2v: Run, text: str) -> None:
     told = opens2v("stream", f"--cache-gb={text}")
     assert told.code == 2 and f"expected a number of GB, 0 or above, got {text}" in told.err
+
+
+@pytest.mark.parametrize("what", ["info", "clear"])
+def test_to_look_at_another_folder_does_not_make_it_a_cache(opens2v: Run, clean_place: Path, what: str) -> None:
+    (clean_place / "mine").mkdir()
+    for folder in ("mine", "absent"):
+        told = opens2v("cache", what, "--folder", folder)
+        assert (told.code, told.err.split("; ")[0]) == (
+            2,
+            f"opens2v cache: expected a cache of clips at {folder}, found none",
+        )
+    assert [path.name for path in clean_place.rglob("*")] == ["mine"]
+    ClipCache(clean_place / "mine", limit_bytes=1000)
+    assert opens2v("cache", what, "--folder", "mine").code == 0
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "2.5", "many"])
