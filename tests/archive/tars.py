@@ -190,17 +190,22 @@ def _random_payload(rng: random.Random, depth: int) -> bytes:
     if kind == "tar" and depth == 0:
         return random_tar(rng, depth=1)
     if kind == "small":
-        return rng.randbytes(rng.randint(0, 20))
+        return _noise(rng).randbytes(rng.randint(0, 20))
     if kind == "aligned":
-        return MP4_START + rng.randbytes(512 * rng.randint(1, 8) - len(MP4_START))
-    return MP4_START + rng.randbytes(rng.randint(0, 12_000))
+        return MP4_START + _noise(rng).randbytes(512 * rng.randint(1, 8) - len(MP4_START))
+    return MP4_START + _noise(rng).randbytes(rng.randint(0, 12_000))
 
 
 def _random_name(rng: random.Random) -> str:
     name = "/".join(rng.choice(["part_001", "vid", "é中", "x" * 60, ".", "a b"]) for _ in range(rng.randint(0, 3)))
     length = rng.choice([1, 5, 20, 80, 100, 101, 140, 260])
-    name += "/" * bool(name) + "".join(rng.choices("abcxyz09_-é", k=length)) + ".mp4"
+    name += "/" * bool(name) + "".join(_noise(rng).choices("abcxyz09_-é", k=length)) + ".mp4"
     return rng.choice(["../", "/"]) + name if rng.random() < 0.03 else name
+
+
+def _noise(rng: random.Random) -> random.Random:
+    """Return what gives many bytes for one draw: Hypothesis draws 8 KiB at most for an example, and can shrink no noise."""
+    return random.Random(rng.getrandbits(32))
 
 
 def random_cuts(rng: random.Random, tar: bytes) -> list[int]:

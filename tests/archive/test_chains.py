@@ -211,7 +211,7 @@ def test_1000_adversarial_splittings_are_indexed_as_tarfile_and_ratarmount_do(ca
     assert num_met > 3300 and num_false > 1700
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.randoms(use_true_random=False))
 def test_any_splitting_is_indexed_as_by_one_walk(rng: random.Random):
     tar = random_tar(rng)
