@@ -109,7 +109,7 @@ def take(page: Page, address: str, *, is_whole: bool = True) -> bytes:
         height = page.evaluate("() => document.querySelector('[data-testid=stMain]').scrollHeight")
         page.set_viewport_size({"width": width, "height": min(max(height, HEIGHT), MAX_HEIGHT)})
         page.wait_for_function(IS_DONE)
-    return page.screenshot(animations="disabled")
+    return page.screenshot()  # with animations disabled Chromium shows each video as loading
 
 
 def write_for_readme(png: bytes, path: Path) -> None:
