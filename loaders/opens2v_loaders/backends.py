@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 import torch
 
 from opens2v_data.errors import DecodeError
-from opens2v_loaders.colour_check import ColourCheck
+from opens2v_loaders.colour_check import AUTO_LEVELS, ColourCheck
 from opens2v_loaders.destination import stream_to
 from opens2v_loaders.frames import decoded
 from opens2v_loaders.resize import resize
@@ -76,6 +76,7 @@ class Job:
         device: where the pictures are wanted.
         window_xyxy: half-open pixels of the resized picture that are kept; None keeps all.
         ring: carries pictures to the device where they are decoded on the CPU; None: one of its own for each clip.
+        max_levels: how far from the CPU's the colours may be of a decoder that converts by itself on a GPU.
     """
 
     indices: tuple[int, ...]
@@ -86,6 +87,7 @@ class Job:
     device: torch.device
     window_xyxy: tuple[int, int, int, int] | None = None
     ring: HostRing | None = None
+    max_levels: int = AUTO_LEVELS
 
     @property
     def wanted(self) -> list[int]:
@@ -322,7 +324,7 @@ class TorchcodecBackend:
             self._check_times(clip, indices, batch.pts_seconds)
             pictures = self._as_coded(clip, decoder, batch.data)
             if self._device == "cuda" and (
-                why := self._colours.look(_kind_of(clip, job), clip, indices[0], pictures[0])
+                why := self._colours.look(_kind_of(clip, job), clip, indices[0], pictures[0], max_levels=job.max_levels)
             ):
                 raise UnfitError(why)
             target.put(indices, pictures)
@@ -355,7 +357,7 @@ def _kind_of(clip: OpenClip, job: Job) -> tuple[object, ...]:
     """Return what torchcodec's colours may depend on."""
     context = clip.context
     pixel_format = context.format.name if context.format else None
-    return job.device, clip.codec, pixel_format, context.colorspace, context.color_range
+    return job.device, job.max_levels, clip.codec, pixel_format, context.colorspace, context.color_range
 
 
 _CONVERTED_ALIKE = {

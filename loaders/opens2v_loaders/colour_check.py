@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
     from opens2v_loaders.container import OpenClip
 
-MAX_LEVELS = 4
+AUTO_LEVELS = 2
+"""How far from the CPU's the colours may be of a decoder that `auto` takes: what is promised of all."""
+NAMED_LEVELS = 4
+"""How far those of a decoder that was asked for by name may be: other rounding passes, another matrix or range does not."""
 
 
 class ColourCheck:
@@ -32,7 +35,9 @@ class ColourCheck:
         """Return why clips of a kind are not for this decoder, as far as is known."""
         return self._found.get(kind)
 
-    def look(self, kind: Hashable, clip: OpenClip, frame_idx: int, picture: torch.Tensor) -> str | None:
+    def look(
+        self, kind: Hashable, clip: OpenClip, frame_idx: int, picture: torch.Tensor, *, max_levels: int = AUTO_LEVELS
+    ) -> str | None:
         """Hold a picture against the CPU's, unless its kind is known.
 
         A picture so grey that other colours could not be told from right ones leaves the kind unknown.
@@ -41,6 +46,7 @@ class ColourCheck:
             kind: what the decoder's conversion depends on.
             clip: whose decoder is not in use.
             picture: `(3, H, W) uint8 RGB` of the frame, whole, on any device.
+            max_levels: how far from the CPU's its values may be; part of the kind.
 
         Returns:
             What is wrong with it, if anything.
@@ -54,11 +60,11 @@ class ColourCheck:
         converter = Converter()
         ours = _tensor(converter.rgb(frame))
         levels = int((picture.cpu().int() - ours).abs().max())
-        why = f"its colours are up to {levels} levels from the CPU's" if levels > MAX_LEVELS else None
+        why = f"its colours are up to {levels} levels from the CPU's" if levels > max_levels else None
         matrix, color_range = matrix_and_range(frame.colorspace, frame.color_range, frame.format.name)
         others = ((1 if matrix == BT601 else BT601, color_range), (matrix, LIMITED if color_range == FULL else FULL))
         if why is not None or all(
-            int((_tensor(converter.rgb_as(frame, *other)) - ours).abs().max()) > MAX_LEVELS for other in others
+            int((_tensor(converter.rgb_as(frame, *other)) - ours).abs().max()) > max_levels for other in others
         ):
             self._found[kind] = why
         return why

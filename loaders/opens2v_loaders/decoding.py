@@ -34,6 +34,7 @@ from opens2v_loaders.backends import (
     TorchcodecBackend,
     UnfitError,
 )
+from opens2v_loaders.colour_check import AUTO_LEVELS, NAMED_LEVELS
 from opens2v_loaders.container import OpenClip
 from opens2v_loaders.cuda import NvdecBackend, UploadBackend
 from opens2v_loaders.destination import on_device
@@ -162,6 +163,7 @@ def decode(
             device=where,
             window_xyxy=window_xyxy,
             ring=ring,
+            max_levels=AUTO_LEVELS if backend == "auto" else NAMED_LEVELS,
         )
         _check_window(job)
         clip.table.check((*job.indices, *job.full))

@@ -14,7 +14,7 @@ import torch
 from loaders import clips, real_sample
 from opens2v_data.errors import CorruptFrameError, FrameIndexError, NotAVideoError, TruncatedVideoError
 from opens2v_loaders.backends import BackendName
-from opens2v_loaders.colour_check import MAX_LEVELS
+from opens2v_loaders.colour_check import NAMED_LEVELS
 from opens2v_loaders.container import OpenClip
 from opens2v_loaders.decoding import DecodedClip, decode
 from opens2v_loaders.destination import destination_on
@@ -41,7 +41,7 @@ def _levels(found: torch.Tensor, expected: torch.Tensor) -> int:
 
 def _allowed(ran: BackendName) -> int:
     """Return how far from the CPU's a backend's colours may be: torchcodec rounds where swscale cuts."""
-    return MAX_LEVELS if ran == "torchcodec-nvdec" else 2
+    return NAMED_LEVELS if ran == "torchcodec-nvdec" else 2
 
 
 @pytest.mark.parametrize("backend", _BACKENDS)
