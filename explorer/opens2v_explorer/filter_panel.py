@@ -113,7 +113,7 @@ def search_note() -> str:
 
 
 def _search(filters: Filters) -> None:
-    st.session_state["o-q"] = filters.search
+    state.offer("o-q", filters.search)
     st.text_input(
         "Caption", key="o-q", on_change=_on_search, placeholder='guitar "red car" -night', max_chars=300,
         help="Words that the caption must all have. Quotes keep words together; OR, NOT and brackets work.",

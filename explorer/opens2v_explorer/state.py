@@ -6,7 +6,7 @@ set from the URL before each run. Links of pages are real ones, `<a href>`, whic
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 import streamlit as st
@@ -93,6 +93,20 @@ def set_params(**others: str | None) -> None:
     """Write single parameters to the URL, filters and all else untouched; None removes one."""
     kept = {name: values for name, values in params().items() if name not in others}
     st.query_params.from_dict({**kept, **{name: [value] for name, value in others.items() if value is not None}})
+
+
+def offer(key: str, value: Any) -> None:
+    """Give a widget the value that the URL has, before it is made, but not the same one twice.
+
+    Each setting writes over what is in the browser. A run that comes while somebody types, such as that of a component that
+    has just been shown, would take the text away.
+    """
+    offered = f"{key}.offered"
+    if key in st.session_state and st.session_state.get(offered) == value:
+        return
+    st.session_state[offered] = value
+    if key not in st.session_state or st.session_state[key] != value:
+        st.session_state[key] = value
 
 
 def link_to(page: str, filters: Filters | None = None, **others: str | int | None) -> str:

@@ -41,6 +41,18 @@ def test_running_a_statement_puts_it_into_the_url() -> None:
     assert url(test)["sql"] == [sql.EXAMPLE]
 
 
+def test_a_run_that_nobody_asked_for_leaves_what_is_being_typed() -> None:
+    test = run("sql", "sql=SELECT 1 AS one")
+    field = test.text_area(key="o-sql")
+    assert (field.value, field.proto.set_value) == ("SELECT 1 AS one", True)
+    test.run()
+    assert not test.text_area(key="o-sql").proto.set_value, "the browser would write it over what stands there"
+    test.query_params["sql"] = "SELECT 2 AS two"  # Back, or a link
+    test.run()
+    field = test.text_area(key="o-sql")
+    assert (field.value, field.proto.set_value) == ("SELECT 2 AS two", True)
+
+
 @pytest.mark.parametrize(
     ("statement", "said"),
     [

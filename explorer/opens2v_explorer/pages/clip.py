@@ -17,7 +17,7 @@ from opens2v_explorer.media import urls
 from opens2v_explorer.neighbours import Neighbours, neighbours
 from opens2v_explorer.player import player_data, range_notes, show_player
 from opens2v_explorer.runtime import current
-from opens2v_explorer.state import current_filters, current_slice, link_to, param, set_params
+from opens2v_explorer.state import current_filters, current_slice, link_to, offer, param, set_params
 from opens2v_explorer.states import State, StateError, state
 from opens2v_explorer.subjects import Region, frame_size, regions_of
 from opens2v_explorer.verdicts import clip_target
@@ -92,7 +92,7 @@ def _key_field() -> None:
         set_params(key=st.session_state["clip-key"].strip() or None)
 
     # What is typed is a wish; the URL says what is shown.
-    st.session_state["clip-key"] = param("key")
+    offer("clip-key", param("key"))
     st.text_input("Key of a clip, `part/clip_key`", key="clip-key", on_change=go)
 
 

@@ -16,7 +16,7 @@ from opens2v_explorer.evaluation.loading import MODES, Evaluation
 from opens2v_explorer.evaluation.stage import show_stage, stage_data
 from opens2v_explorer.filters import Notice
 from opens2v_explorer.runtime import current
-from opens2v_explorer.state import link_to, param, set_params
+from opens2v_explorer.state import link_to, offer, param, set_params
 from opens2v_explorer.states import state
 
 PAGE = "evaluation"
@@ -80,7 +80,7 @@ def _filters(evaluation: Evaluation, asked: Asked) -> None:
         if len(domains) > 1:
             _select("Prompts of", "domain", domains, asked.domain)
     with top[2]:
-        st.session_state["eval-words"] = asked.words
+        offer("eval-words", asked.words)
         st.text_input(
             "Text", key="eval-words", on_change=_on("words"), max_chars=200, placeholder="words of the prompt"
         )
@@ -89,7 +89,7 @@ def _filters(evaluation: Evaluation, asked: Asked) -> None:
     with bottom[0]:
         _select("Metric", "metric", columns, asked.metric)
     with bottom[1]:
-        st.session_state["eval-apart"] = asked.apart
+        offer("eval-apart", asked.apart)
         st.number_input(
             "Models differ by, percent points or more", 0.0, 100.0, step=5.0, format="%g", key="eval-apart",
             on_change=_on("apart"),
@@ -100,7 +100,7 @@ def _filters(evaluation: Evaluation, asked: Asked) -> None:
 
 def _select(label: str, name: str, options: Mapping[Any, str], value: str) -> None:
     key = f"eval-{name}"
-    st.session_state[key] = value
+    offer(key, value)
     st.selectbox(label, list(options), key=key, format_func=lambda one: options[one], on_change=_on(name))
 
 

@@ -49,7 +49,7 @@ def page() -> None:
 
 
 def _statement(statement: str) -> None:
-    st.session_state["o-sql"] = statement or EXAMPLE
+    state.offer("o-sql", statement or EXAMPLE)
     st.text_area(
         "Statement", key="o-sql", height=190, max_chars=MAX_STATEMENT,
         help=f"One SELECT. It can read the views below and nothing else; at most {MAX_ROWS:,} rows and {SECONDS:.0f} seconds.",
@@ -112,7 +112,7 @@ def _question(asked: Question) -> None:
         columns = st.columns(min(3, len(asked.parameters)))
         for at, one in enumerate(asked.parameters):
             key = f"o-p-{asked.name}-{one.name}"
-            st.session_state[key] = values[one.name]
+            state.offer(key, values[one.name])
             columns[at % len(columns)].text_input(
                 one.name, key=key, help=f"{one.meaning} ({one.type.lower()})", placeholder=_placeholder(one.default),
                 on_change=_on_parameter, args=(one.name, key),

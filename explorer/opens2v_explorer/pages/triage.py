@@ -8,7 +8,7 @@ import streamlit as st
 
 from opens2v_explorer import markup
 from opens2v_explorer.runtime import current
-from opens2v_explorer.state import current_filters, link_here, param, set_params
+from opens2v_explorer.state import current_filters, link_here, offer, param, set_params
 from opens2v_explorer.states import state
 from opens2v_explorer.triage import KEYS, parse_keys, parse_reasons, show_triage, triage_data
 from opens2v_explorer.verdicts.buttons import reviewer
@@ -62,7 +62,7 @@ def _settings(queue: Queue) -> None:
     with st.expander(f"Reviewer {queue.who}, reasons and keys"):
         _field("who", "Reviewer", queue.who, max_chars=MAX_WHO)
         _field("keys", "Keys for keep, drop and flag", param("keys") or KEYS, max_chars=3)
-        st.session_state["triage-reasons"] = "\n".join(parse_reasons(param("reasons")))
+        offer("triage-reasons", "\n".join(parse_reasons(param("reasons"))))
         st.text_area(
             "Reasons for the keys 1 to 9, one a line",
             key="triage-reasons",
@@ -74,7 +74,7 @@ def _settings(queue: Queue) -> None:
 
 def _field(name: str, label: str, value: str, *, max_chars: int) -> None:
     key = f"triage-{name}"
-    st.session_state[key] = value
+    offer(key, value)
     st.text_input(
         label,
         key=key,
