@@ -18,7 +18,34 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-class HttpStore:
+class RangesOverHttp:
+    """The reading half of a `Store`, on top of one way to read a range."""
+
+    def read_range(self, path: str, start: int, length: int) -> bytes:
+        """Return exactly `length` bytes from byte `start` on.
+
+        Raises:
+            MissingPieceError: there is no such file.
+            ShortReadError: the file ends before the range does.
+            RevisionMovedError: the commit is gone, or the Hub answers for another.
+            RemoteError: no access, or the servers gave nothing however often they were asked.
+        """
+        return bytes(self._read(path, start, length, as_buffer=False))
+
+    def read_buffer(self, path: str, start: int, length: int) -> Buffer:
+        """Return what `read_range` does, perhaps as a `memoryview`."""
+        return self._read(path, start, length, as_buffer=True)
+
+    def read_ranges(self, path: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+        """Return the bytes of several `(start, length)` ranges, in the order given."""
+        return [self.read_range(path, start, length) for start, length in ranges]
+
+    def _read(self, path: str, start: int, length: int, *, as_buffer: bool) -> Buffer:
+        """Read a range, as a `memoryview` where it can be had without a copy and `as_buffer` is set."""
+        raise NotImplementedError
+
+
+class HttpStore(RangesOverHttp):
     """Files below an address; a `Store`.
 
     Sizes are asked for once per file. It can be pickled to other processes; each opens connections of its own.
@@ -64,14 +91,6 @@ class HttpStore:
                 ) from None
         return self._sizes[path]
 
-    def read_range(self, path: str, start: int, length: int) -> bytes:
-        """Return exactly `length` bytes from byte `start` on."""
-        return bytes(self._read(path, start, length, as_buffer=False))
-
-    def read_buffer(self, path: str, start: int, length: int) -> Buffer:
-        """Return what `read_range` does, perhaps as a `memoryview`."""
-        return self._read(path, start, length, as_buffer=True)
-
     def _read(self, path: str, start: int, length: int, *, as_buffer: bool) -> Buffer:
         check_range(start, length)
         address = self._address(path)
@@ -81,10 +100,6 @@ class HttpStore:
             )
         except AddressRefusedError as error:
             raise RemoteError(f"{self.uri}/{path}: the server answered {error.status}", status=error.status) from None
-
-    def read_ranges(self, path: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
-        """Return the bytes of several `(start, length)` ranges, in the order given."""
-        return [self.read_range(path, start, length) for start, length in ranges]
 
     def close(self) -> None:
         """Forget connections; the store can still be used."""

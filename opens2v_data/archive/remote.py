@@ -23,6 +23,7 @@ from opens2v_data.archive.flights import EARLY_SECONDS, Flight, Resolved, lifeti
 from opens2v_data.archive.forked import forget_after_fork
 from opens2v_data.archive.http import Address, read_address
 from opens2v_data.archive.http_options import Counters, HttpOptions, backoff
+from opens2v_data.archive.httpstore import RangesOverHttp
 from opens2v_data.archive.plain import Connections
 from opens2v_data.archive.quota import bucket_of
 from opens2v_data.archive.stores import Buffer, check_name, check_range
@@ -36,7 +37,7 @@ from opens2v_data.errors import (
 from opens2v_data.waiting import sleep
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
 _MAX_REDIRECTS = 5
 _ADVICE = "check the name, or log in with `hf auth login` (or HF_TOKEN) if it is private or gated"
@@ -57,7 +58,7 @@ class RemoteFile:
     sha256: str | None
 
 
-class HubStore:
+class HubStore(RangesOverHttp):
     """A dataset repository on the Hub, at one commit; a `Store`.
 
     Needs the extra `hub`. The endpoint is HF_ENDPOINT or the Hub. It can be pickled to other processes; each opens connections
@@ -157,21 +158,6 @@ class HubStore:
         """Return the file's size in bytes: what the Hub says when asked for its address, which reading needs anyway."""
         return self._flight(path).resolved(self).size_bytes
 
-    def read_range(self, path: str, start: int, length: int) -> bytes:
-        """Return exactly `length` bytes from byte `start` on.
-
-        Raises:
-            MissingPieceError: there is no such file at the commit.
-            ShortReadError: the file ends before the range does.
-            RevisionMovedError: the commit is gone, or the Hub answers for another.
-            RemoteError: no access, or the servers gave nothing however often they were asked.
-        """
-        return bytes(self._read(path, start, length, as_buffer=False))
-
-    def read_buffer(self, path: str, start: int, length: int) -> Buffer:
-        """Return what `read_range` does, perhaps as a `memoryview`."""
-        return self._read(path, start, length, as_buffer=True)
-
     def _read(self, path: str, start: int, length: int, *, as_buffer: bool) -> Buffer:
         check_range(start, length)
         flight = self._flight(path)
@@ -210,10 +196,6 @@ class HubStore:
             status=403,
             is_retryable=True,
         )
-
-    def read_ranges(self, path: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
-        """Return the bytes of several `(start, length)` ranges, in the order given."""
-        return [self.read_range(path, start, length) for start, length in ranges]
 
     def close(self) -> None:
         """Forget addresses and connections; the store can still be used."""
