@@ -129,5 +129,7 @@ def _component() -> Any:
         "opens2v_triage",
         html=static_text("triage.html"),
         css=static_text("triage.css"),
-        js="\n".join(static_text(name) for name in ("outbox.js", "screen.js", "triage_parts.js", "triage.js")),
+        js="\n".join(
+            static_text(name) for name in ("lasting.js", "outbox.js", "screen.js", "triage_parts.js", "triage.js")
+        ),
     )

@@ -65,5 +65,5 @@ def _component() -> Any:
         "opens2v_evaluation",
         html=static_text("evaluation.html"),
         css=static_text("evaluation.css"),
-        js="\n".join(static_text(name) for name in ("together.js", "evaluation.js")),
+        js="\n".join(static_text(name) for name in ("lasting.js", "together.js", "evaluation.js")),
     )

@@ -8,13 +8,13 @@ export default function ({ data, parentElement }) {
   let page = pages.get(root);
   if (!page) pages.set(root, (page = new Evaluation(root)));
   page.renew(data);
-  // Streamlit ends and begins anew on each run of the script.
-  clearTimeout(page.ending);
+  // The place in the list outlives the runs of the script.
+  page.stay?.();
   return () => {
-    page.ending = setTimeout(() => {
+    page.stay = endWhenGone(root, () => {
       page.stop();
       pages.delete(root);
-    }, 500);
+    });
   };
 }
 

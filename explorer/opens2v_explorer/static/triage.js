@@ -10,19 +10,19 @@ const triages = new WeakMap();
 export default function ({ data, parentElement }) {
   const root = parentElement.querySelector(".triage");
   let triage = triages.get(root);
+  triage?.stay?.();
   if (!triage || triage.data.queue_id !== data.queue_id) {
     triage?.stop();
     triage = new Triage(root, data);
     triages.set(root, triage);
   }
   triage.renew(data);
-  // Streamlit ends and begins anew on each run of the script; the place in the queue outlives that.
-  clearTimeout(triage.ending);
+  // The place in the queue outlives the runs of the script.
   return () => {
-    triage.ending = setTimeout(() => {
+    triage.stay = endWhenGone(root, () => {
       triage.stop();
       triages.delete(root);
-    }, 500);
+    });
   };
 }
 

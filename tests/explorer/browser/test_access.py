@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from explorer.browser.watching import Watched, contrast, luminance, style
+from explorer.browser.watching import Watched, contrast, luminance, open_triage, style, wait_until_saved
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,9 +46,9 @@ def test_axe_finds_nothing_serious(watch: Callable[..., Watched], running_server
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     watched = watch(running_server)
     if name == "review":  # which says little before something was judged
-        page = watched.open("/triage?who=axe")
+        page = open_triage(watched, "who=axe")
         page.keyboard.type("kd")
-        page.locator("[data-testid='triage'][data-done='2'] [data-testid='unsaved'][data-state='saved']").wait_for()
+        wait_until_saved(page, 2)
     page = watched.open(ALL_PAGES[name])
     found = []
     for is_dark in (False, True):

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 import opens2v_data
+from explorer.browser.watching import open_triage, wait_until_saved
 from opens2v_explorer.verdicts import VerdictStore, clip_target
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from playwright.sync_api import Page
 
     from explorer.browser.watching import Watched
     from explorer.servers import Server
@@ -30,17 +29,6 @@ def queue(crowd: Server) -> list[str]:
     rows = catalog.all.page(n=len(catalog), columns=["part", "clip_key"]).rows.to_pylist()
     assert len(rows) > len(KEYS)
     return [clip_target(row["part"], row["clip_key"]) for row in rows]
-
-
-def open_triage(watched: Watched, who: str) -> Page:
-    """Open the queue of a reviewer who is new."""
-    page = watched.open(f"/triage?who={who}")
-    page.get_by_test_id("triage-progress").filter(has_text="of ").wait_for()
-    return page
-
-
-def wait_until_saved(page: Page, done: int) -> None:
-    page.locator(f"[data-testid='triage'][data-done='{done}'] [data-testid='unsaved'][data-state='saved']").wait_for()
 
 
 def logged(server: Server, who: str) -> list[Event]:
@@ -61,7 +49,7 @@ def given(queue: list[str], keys: str) -> list[tuple[str, str]]:
 def test_30_keys_without_a_pause_are_30_verdicts(
     watch: Callable[..., Watched], crowd: Server, queue: list[str]
 ) -> None:
-    page = open_triage(watch(crowd.url), "fast")
+    page = open_triage(watch(crowd.url), "who=fast")
     page.keyboard.type(KEYS)
     wait_until_saved(page, len(KEYS))
     assert verdicts(crowd, "fast") == given(queue, KEYS)
@@ -72,7 +60,7 @@ def test_5_seconds_without_network_lose_no_verdict(
 ) -> None:
     watched = watch(crowd.url)
     watched.forgiven = ("WebSocket",)
-    page = open_triage(watched, "offline")
+    page = open_triage(watched, "who=offline")
     watched.context.set_offline(True)
     page.keyboard.type(KEYS, delay=5000 / len(KEYS))
     unsaved = page.get_by_test_id("triage").get_by_test_id("unsaved")
@@ -88,7 +76,7 @@ def test_a_reload_while_nothing_can_be_sent_loses_no_verdict(
     watch: Callable[..., Watched], crowd: Server, queue: list[str]
 ) -> None:
     watched = watch(crowd.url)
-    page = open_triage(watched, "reloading")
+    page = open_triage(watched, "who=reloading")
     page.route("**/explorer/verdicts", lambda route: route.abort())
     page.keyboard.type(KEYS)
     page.get_by_test_id("unsaved").filter(has_text="The explorer does not answer").wait_for()
@@ -107,7 +95,7 @@ def test_a_reload_while_nothing_can_be_sent_loses_no_verdict(
 
 
 def test_undo_reasons_and_notes_are_events(watch: Callable[..., Watched], crowd: Server, queue: list[str]) -> None:
-    page = open_triage(watch(crowd.url), "careful")
+    page = open_triage(watch(crowd.url), "who=careful")
     page.keyboard.type("kd")
     page.keyboard.press("u")
     page.get_by_test_id("triage").and_(page.locator(f"[data-target='{queue[1]}']")).wait_for()

@@ -110,6 +110,18 @@ class Watched:
             self.complaints.append(message.text)
 
 
+def open_triage(watched: Watched, query: str) -> Page:
+    """Open a queue and wait until it takes keys, which is later than the script's end."""
+    page = watched.open(f"/triage?{query}")
+    page.get_by_test_id("triage-progress").filter(has_text="of ").wait_for()
+    return page
+
+
+def wait_until_saved(page: Page, done: int) -> None:
+    """Wait until so many clips were judged in an open queue, and all of their verdicts are logged."""
+    page.locator(f"[data-testid='triage'][data-done='{done}'] [data-testid='unsaved'][data-state='saved']").wait_for()
+
+
 def barcode(grey: list[int]) -> int:
     """Return the frame number that the pixels of a frame's corner show."""
     rgb = np.repeat(np.array(grey, np.uint8).reshape(BARCODE_HEIGHT, BARCODE_WIDTH, 1), 3, axis=2)
