@@ -7,11 +7,8 @@ begins, and each chunk, put between braces, is a small object that msgspec decod
                        ^       ^------ start of a record                         ^       ^------ start of the next
                        comma                                                     this comma becomes the chunk's "}"
 
-A *boundary* is a closing bracket, a comma, a quoted key, a colon and an opening bracket before the first inner key, which the
-head of the file tells (`"metadata"` for annotations, `"cur_id"` for pairs, where records open with `[{`). Why it cannot be
-text inside a string: in `{"metadata"` the quote cannot close a string (a letter follows), so it opens one; so the brace
-before it is structure, and so is all that is matched backwards from there. Only the depth is assumed. `_is_nested_at` looks
-further where that matters: at the ends of a unit of work, and in chunks that do not decode.
+What a boundary between records is, and why it cannot be text inside a string, stands in `boundaries`. Only its depth is assumed.
+`_is_nested_at` looks further where that matters: at the ends of a unit of work, and in chunks that do not decode.
 
 Any partition of a file into units gives the same records: a unit owns the records that start in
 `[resync(lo), resync(hi))`, and `resync` depends on the file alone.
@@ -19,7 +16,6 @@ Any partition of a file into units gives the same records: a unit owns the recor
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -29,6 +25,17 @@ from typing import Generic, TypeVar
 import msgspec
 
 from opens2v_data.errors import ReleaseError
+from opens2v_data.release.boundaries import (
+    SPACE,
+    Member,
+    before_space,
+    boundaries,
+    key_at,
+    record_start,
+    scan_members,
+    shape_of,
+    text_of,
+)
 from opens2v_data.release.files import ReleaseFiles
 
 R = TypeVar("R")
@@ -45,27 +52,7 @@ HEAD_BYTES = 64 << 10
 NESTED_LOOKAHEAD, NESTED_LOOKAHEAD_BYTES = 8, 2 << 20
 """How many members, and bytes, `_is_nested_at` looks through for the bracket that would close around a boundary."""
 
-_SPACE = b" \t\r\n"
 _BOM = b"\xef\xbb\xbf"
-_TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\]"]', re.DOTALL)
-"""A string, a bracket, or the quote of a string that does not end in the range."""
-_OPENING = re.compile(
-    rb'"(?:[^"\\]|\\.)*"\s*:\s*(?P<opener>\[\s*\{|\{)\s*(?P<first>"(?:[^"\\]|\\.)*")\s*:',
-    re.DOTALL,
-)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shape:
-    """How the records of a file open.
-
-    Attributes:
-        opener: brackets between a record's colon and its first inner key, without white space: `{` or `[{`.
-        first: the first inner key with its quotes, as bytes of the file.
-    """
-
-    opener: bytes
-    first: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,21 +124,21 @@ class HugeObject(Generic[R]):
         self._chunk_bytes = chunk_bytes
         head = self._read(0, HEAD_BYTES)
         start = len(_BOM) if head.startswith(_BOM) else 0
-        body = head[start:].lstrip(_SPACE)
+        body = head[start:].lstrip(SPACE)
         self._body = len(head) - len(body)
         if not body.startswith(b"{"):
             raise ReleaseError(
                 f'expected one JSON object {{"clip_key": {{…}}, …}} in {path}, found {head[:40]!r} at byte {self._body}; '
                 "is this an annotation file?"
             )
-        first = len(body) - len(body[1:].lstrip(_SPACE))
+        first = len(body) - len(body[1:].lstrip(SPACE))
         self.first_record = self._body + first if len(body) > 1 else self.size_bytes
         # None: the file is empty, or all of it of another kind; it is one region, read record by record.
-        self.shape = _shape(body, first)
+        self.shape = shape_of(body, first)
         length = HEAD_BYTES
         while self.shape is None and length < min(self.size_bytes, MAX_RECORD_BYTES):
             length *= 16
-            self.shape = _shape(self._read(self._body, length), first)
+            self.shape = shape_of(self._read(self._body, length), first)
 
     def resync(self, offset: int) -> int:
         """Return the offset of the first record that starts at or after `offset`; the file's size when none does."""
@@ -224,7 +211,7 @@ class HugeObject(Generic[R]):
 
     def _decode(self, buffer: bytearray, cut: int, base: int, *, is_last: bool) -> Batch[R] | None:
         """Decode `buffer[1:cut]`, whole records, in one go; None when it is not as plain as nearly all chunks are."""
-        comma = _rskip(buffer, cut) - 1
+        comma = before_space(buffer, cut) - 1
         if self.shape is None or comma <= 1 or buffer[comma] != (0x7D if is_last else 0x2C):  # "}" or ","
             return None
         starts = list(boundaries(buffer, self.shape, cut, first_at=1))
@@ -285,7 +272,7 @@ class HugeObject(Generic[R]):
                     break
                 is_closed = data[rest] in b"}]"
                 resume = next_trusted(rest)
-                after = data[rest + 1 :].lstrip(_SPACE)
+                after = data[rest + 1 :].lstrip(SPACE)
                 if is_closed and is_last and resume is None and not after.startswith((b"}", b"]", b",")):
                     self._take(batch, data, members, base)
                     if after:
@@ -307,7 +294,7 @@ class HugeObject(Generic[R]):
             if resume is None and is_last:
                 batch.bad.append(_truncated(base + region_lo, region))
             else:
-                key = _key_at(region, 0)
+                key = key_at(region, 0)
                 batch.bad.append(BadRegion(offset=base + region_lo, length=len(region), key=key, reason=reason))
             lo = resume if resume is not None else len(data)
         return batch
@@ -316,7 +303,7 @@ class HugeObject(Generic[R]):
         """Decode each member on its own; what does not decode is bad, with its reason."""
         for member in members:
             raw_key = data[member.key_lo : member.key_hi]
-            key = _text(raw_key)
+            key = text_of(raw_key)
             value = data[member.value_lo : member.value_hi]
             try:
                 if key is None:
@@ -338,7 +325,7 @@ class HugeObject(Generic[R]):
             return -1
         stop = filled
         while (at := buffer.rfind(self.shape.first, 0, stop)) > 0:
-            start = _record_start(buffer, at, self.shape)
+            start = record_start(buffer, at, self.shape)
             if start is not None and start > 1:
                 return start
             stop = at + len(self.shape.first) - 1
@@ -350,22 +337,12 @@ class HugeObject(Generic[R]):
         members, rest = scan_members(data, 0, max_members=NESTED_LOOKAHEAD)
         if len(members) >= NESTED_LOOKAHEAD or rest >= len(data) or data[rest : rest + 1] != b"}":
             return False
-        return bool(data[rest + 1 :].strip(_SPACE)) or offset + len(data) < self.size_bytes
+        return bool(data[rest + 1 :].strip(SPACE)) or offset + len(data) < self.size_bytes
 
     def _read(self, offset: int, length: int) -> bytes:
         buffer = bytearray(max(0, min(length, self.size_bytes - offset)))
         got = self._files.readinto(self.path, offset, memoryview(buffer))
         return bytes(buffer[:got])
-
-
-def _shape(head: bytes, first: int) -> Shape | None:
-    """Learn how records open from the first one; where that is empty or no object, from the first that is."""
-    match = _OPENING.match(head, first)
-    if match is None:
-        members, rest = scan_members(head, first)
-        starts = (*(member.key_lo for member in members), rest)
-        match = next((found for start in starts if (found := _OPENING.match(head, start))), None)
-    return Shape(opener=re.sub(rb"\s", b"", match["opener"]), first=match["first"]) if match is not None else None
 
 
 def split_bytes(size_bytes: int, unit_bytes: int) -> list[tuple[int, int]]:
@@ -378,155 +355,12 @@ def split_bytes(size_bytes: int, unit_bytes: int) -> list[tuple[int, int]]:
     return list(pairwise(edges))
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
-    """One `"key": value` of an object: half-open byte ranges of the key (with quotes) and the value."""
-
-    key_lo: int
-    key_hi: int
-    value_lo: int
-    value_hi: int
-
-
-def boundaries(
-    data: bytes | bytearray, shape: Shape, end: int | None = None, *, first_at: int | None = None
-) -> Iterator[int]:
-    """Give the offsets of the opening quotes of record keys in `data[:end]`.
-
-    Args:
-        data: bytes of the file.
-        shape: how its records open.
-        end: look no further.
-        first_at: an offset known to be a record's start, which nothing need precede.
-    """
-    stop = len(data) if end is None else end
-    at = data.find(shape.first, 0, stop)
-    while at >= 0:
-        start = _record_start(data, at, shape, first_at)
-        if start is not None:
-            yield start
-        at = data.find(shape.first, at + len(shape.first), stop)
-
-
-def _record_start(data: bytes | bytearray, at: int, shape: Shape, first_at: int | None = None) -> int | None:
-    """Match backwards from a first inner key: opener, colon, quoted key, comma, closing bracket."""
-    position = at
-    for bracket in reversed(shape.opener):
-        position = _rskip(data, position) - 1
-        if position < 0 or data[position] != bracket:
-            return None
-    position = _rskip(data, position) - 1
-    if position < 0 or data[position] != 0x3A:  # ":"
-        return None
-    closing = _rskip(data, position) - 1
-    if closing < 1 or data[closing] != 0x22:  # '"'
-        return None
-    opening = closing
-    while True:
-        opening = data.rfind(b'"', 0, opening)
-        if opening < 0:
-            return None
-        slashes = opening
-        while slashes > 0 and data[slashes - 1] == 0x5C:  # "\"
-            slashes -= 1
-        if (opening - slashes) % 2 == 0:
-            break
-    if opening == first_at:
-        return opening
-    position = _rskip(data, opening) - 1
-    if position < 0 or data[position] != 0x2C:  # ","
-        return None
-    position = _rskip(data, position) - 1
-    if position < 0 or data[position] != (0x7D if shape.opener[0] == 0x7B else 0x5D):  # "}" or "]"
-        return None
-    # The colon after the first inner key makes it a key and not a string in a list.
-    after = at + len(shape.first)
-    while after < len(data) and data[after] in _SPACE:
-        after += 1
-    return opening if after >= len(data) or data[after] == 0x3A else None
-
-
-def scan_members(
-    data: bytes, lo: int, hi: int | None = None, *, max_members: int | None = None
-) -> tuple[list[Member], int]:
-    """Split `"key": value, "key": value, …` by counting brackets outside strings; values are not parsed.
-
-    Args:
-        data: bytes that start at a key at `lo`.
-        lo, hi: the half-open range to split.
-        max_members: stop after so many.
-
-    Returns:
-        The whole members, and where the scan stopped: at `hi` when all was split, at the closing bracket that nothing in the
-        range opens, or at the start of the first member that does not end inside the range.
-    """
-    end = len(data) if hi is None else hi
-    members: list[Member] = []
-    position = lo
-    while True:
-        position = _skip(data, position, end, b",")
-        if position >= end or data[position] in b"}]":
-            return members, min(position, end)
-        key_lo = position
-        key = _TOKEN.match(data, key_lo, end)
-        if key is None or data[key_lo] != 0x22 or key.end() == key_lo + 1:
-            return members, key_lo
-        colon = _skip(data, key.end(), end)
-        if colon >= end or data[colon] != 0x3A:
-            return members, key_lo
-        value_lo = _skip(data, colon + 1, end)
-        if value_lo >= end:
-            return members, key_lo
-        value_hi = _value_end(data, value_lo, end)
-        if value_hi is None:
-            return members, key_lo
-        members.append(Member(key_lo, key.end(), value_lo, value_hi))
-        if max_members is not None and len(members) >= max_members:
-            return members, value_hi
-        position = _skip(data, value_hi, end)
-        if position < end and data[position] not in b",}]":
-            return members[:-1], key_lo
-
-
-def _value_end(data: bytes, lo: int, end: int) -> int | None:
-    """Return where the JSON value at `lo` ends, or None when the range ends first."""
-    if data[lo] not in b'{["':
-        at = lo
-        while at < end and data[at] not in b",}] \t\r\n":
-            at += 1
-        return at if at < end and at > lo else None
-    depth = 0
-    for token in _TOKEN.finditer(data, lo, end):
-        first = data[token.start()]
-        if first == 0x22 and token.end() - token.start() == 1:
-            return None
-        if first in b"{[":
-            depth += 1
-        elif first in b"}]":
-            depth -= 1
-        if depth == 0:
-            return token.end()
-    return None
-
-
-def _skip(data: bytes, position: int, end: int, also: bytes = b"") -> int:
-    while position < end and (data[position] in _SPACE or data[position] in also):
-        position += 1
-    return position
-
-
-def _rskip(data: bytes | bytearray, position: int) -> int:
-    while position > 0 and data[position - 1] in _SPACE:
-        position -= 1
-    return position
-
-
 def _truncated(offset: int, torn: bytes) -> BadRegion:
     """Describe the end of a file that lacks its last brace; `torn` is the record that the end cuts, if it cuts one."""
     return BadRegion(
         offset=offset,
         length=len(torn),
-        key=_key_at(torn, 0) if torn.startswith(b'"') else None,
+        key=key_at(torn, 0) if torn.startswith(b'"') else None,
         reason="the file ends inside this record" if torn else 'the file ends before its last brace "}"',
         is_truncated=True,
         num_records=int(bool(torn)),
@@ -536,19 +370,6 @@ def _truncated(offset: int, torn: bytes) -> BadRegion:
 def _same_keys(buffer: bytearray, starts: list[int], records: dict[str, R]) -> bool:
     """Check that the keys stand where the boundaries are: equal counts alone could be one too many and one too few."""
     return all(
-        buffer.startswith(b'"%s"' % key.encode(), start) or _key_at(buffer, start) == key
+        buffer.startswith(b'"%s"' % key.encode(), start) or key_at(buffer, start) == key
         for start, key in zip(starts, records, strict=True)
     )
-
-
-def _text(quoted: bytes) -> str | None:
-    try:
-        return msgspec.json.decode(quoted, type=str)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        text = quoted[1:-1].decode("utf-8", "replace")
-        return text if quoted.startswith(b'"') else None
-
-
-def _key_at(data: bytes | bytearray, lo: int) -> str | None:
-    token = _TOKEN.match(data, lo)
-    return _text(token.group()) if token is not None and token.group().startswith(b'"') else None
