@@ -56,18 +56,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run the step."""
     from opens2v_eval.board_page import board_lines, check_text, disagreements, html_page, markdown, score_columns
-    from opens2v_eval.leaderboard import check_board, read_board, write_board
+    from opens2v_eval.leaderboard import check_board, guess_domain, read_board, write_board
     from opens2v_eval.tables import Percent
 
     if (arguments.add is None) != (arguments.name is None):
         raise ValueError("--add and --name go together")
     board = read_board(arguments.board)
+    if arguments.domain is not None and (arguments.domain == "human") != board.is_human:
+        there = (
+            "no NexusScore, so it is the human domain's"
+            if board.is_human
+            else "NexusScore, which the human domain lacks"
+        )
+        raise ValueError(f"--domain {arguments.domain}: {board.source} has {there}")
     if arguments.add is not None:
         board = _added(board, arguments)
+    domain = arguments.domain or guess_domain(board)
     checks = check_board(board)
     columns = score_columns(board)
     lines = board_lines(board)
-    title = f"OpenS2V-Eval {board.version}, {arguments.domain or Path(board.source).stem}"
+    title = f"OpenS2V-Eval {board.version}, {domain or Path(board.source).stem}"
     written: list[Path] = []
     if arguments.output:
         written.append(write_board(board, arguments.output))
@@ -88,7 +96,7 @@ def run(arguments: argparse.Namespace) -> int:
         print_json(
             {
                 "version": board.version,
-                "domain": arguments.domain,
+                "domain": domain,
                 "rows": [
                     {
                         "name": row.name,
