@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from opens2v_loaders.container import VideoInfo, probe
     from opens2v_loaders.cutouts import CutOut, annotated_frame, cut_out
     from opens2v_loaders.decoding import DecodedClip, decode
+    from opens2v_loaders.epoch import EpochPlan
     from opens2v_loaders.frames import Frames, read_frames
+    from opens2v_loaders.groups import Reserve
     from opens2v_loaders.ledger import Ledger, Skip
     from opens2v_loaders.loader import ClipLoader
     from opens2v_loaders.mask_tensors import decode_masks
@@ -31,7 +33,8 @@ if TYPE_CHECKING:
     from opens2v_loaders.options import LoaderOptions
     from opens2v_loaders.outcomes import BadClip, Timing
     from opens2v_loaders.outlines import draw_outlines
-    from opens2v_loaders.plan import Accounts, EpochPlan, Plan, PlannedBatch, PlannedRow, Reserve
+    from opens2v_loaders.plan import Plan
+    from opens2v_loaders.planned import Accounts, PlannedBatch, PlannedRow
     from opens2v_loaders.rows import PlanRows, plan_rows
     from opens2v_loaders.sampling import ClipSpec, Fit, frame_range, rng_of
     from opens2v_loaders.saving import SavedRow, save_row
@@ -54,7 +57,10 @@ _MODULES = {
     "decoding": ("DecodedClip", "decode"),
     "buckets": ("BucketEdges", "Buckets", "assign_buckets"),
     "ledger": ("Ledger", "Skip"),
-    "plan": ("Accounts", "EpochPlan", "Plan", "PlannedBatch", "PlannedRow", "Reserve"),
+    "epoch": ("EpochPlan",),
+    "groups": ("Reserve",),
+    "plan": ("Plan",),
+    "planned": ("Accounts", "PlannedBatch", "PlannedRow"),
     "rows": ("PlanRows", "plan_rows"),
     "sampling": ("ClipSpec", "Fit", "frame_range", "rng_of"),
     "sheets": ("PairItem", "TripleItem", "ViewItem", "contact_sheet"),

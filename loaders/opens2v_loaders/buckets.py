@@ -18,7 +18,7 @@ import numpy as np
 
 By = Literal["aspect*duration", "aspect", "duration"]
 UNKNOWN = "unknown"
-_CHUNK_ROWS = 1 << 18  # rows worked on at once: some MB of temporaries whatever the slice
+CHUNK_ROWS = 1 << 18  # rows worked on at once: some MB of temporaries whatever the slice
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,8 +122,8 @@ def assign_buckets(
     aspect_names = edges.aspect_names if "aspect" in parts else ("",)
     duration_names = edges.duration_names if "duration" in parts else ("",)
     codes = np.zeros(total, np.uint16)
-    for start in range(0, total, _CHUNK_ROWS):
-        rows = slice(start, start + _CHUNK_ROWS)
+    for start in range(0, total, CHUNK_ROWS):
+        rows = slice(start, start + CHUNK_ROWS)
         if "aspect" in parts and width is not None and height is not None:
             codes[rows] = _aspect_codes(width[rows], height[rows], edges) * len(duration_names)
         if "duration" in parts and num_frames is not None:

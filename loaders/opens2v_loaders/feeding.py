@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
     from opens2v_data.triples import VideoRef
+    from opens2v_loaders.epoch import EpochPlan
     from opens2v_loaders.outcomes import Timing
-    from opens2v_loaders.plan import EpochPlan, PlannedBatch
+    from opens2v_loaders.planned import PlannedBatch
     from opens2v_loaders.samples import RowSource
 
 _MAX_ROWS_AT_ONCE = 512  # as many as a stream makes at a time (`opens2v_data.rows.BATCH_ROWS`)

@@ -13,7 +13,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from opens2v_loaders.plan import Accounts, EpochPlan, PlannedRow
+from opens2v_loaders.epoch import EpochPlan
+from opens2v_loaders.planned import Accounts, PlannedRow
 
 Cell = tuple[int, int, int]
 """(bucket, stretch, slot) under one share of the mix; the share is the fourth of a key."""
@@ -25,7 +26,7 @@ class Skip:
 
     Attributes:
         step, slot: where it was to be.
-        position, row, source, bucket: which it was, see `plan.PlannedRow`.
+        position, row, source, bucket: which it was, see `planned.PlannedRow`.
         reason: the caller's words.
         replaced_by: position of the spare, which may be bad in its turn; None: the slot stays empty.
     """

@@ -28,11 +28,12 @@ except ImportError as error:
     raise MissingExtraError(package="torch", extra="torch", needed_for="batches of tensors") from error
 
 from opens2v_loaders.decoding import checked_device
+from opens2v_loaders.epoch import EpochPlan
 from opens2v_loaders.ledger import Ledger
 from opens2v_loaders.options import LoaderOptions, OnBad
 from opens2v_loaders.outcomes import BadClip, Timing
 from opens2v_loaders.pipeline import Pipeline
-from opens2v_loaders.plan import EpochPlan, Plan
+from opens2v_loaders.plan import Plan
 from opens2v_loaders.rows import plan_rows
 from opens2v_loaders.samples import SOURCES, Recipe
 from opens2v_loaders.sampling import ClipSpec
@@ -44,7 +45,8 @@ if TYPE_CHECKING:
 
     from opens2v_loaders.batch import Batch
     from opens2v_loaders.buckets import By
-    from opens2v_loaders.plan import Accounts, PlannedRow, Reserve
+    from opens2v_loaders.groups import Reserve
+    from opens2v_loaders.planned import Accounts, PlannedRow
     from opens2v_loaders.rows import Ids
     from opens2v_loaders.samples import RowSource
     from opens2v_loaders.torch_dataset import ClipDataset
@@ -127,7 +129,7 @@ class ClipLoader:
             on_bad: a clip that cannot be read or decoded is replaced by a spare of its bucket and source ("replace"), left out
                 ("skip": that batch is smaller), or raised. The first two are logged and in `bad_clips`.
             device: where `Batch.videos` are wanted.
-            include, exclude, reserve: see `rows.plan_rows` and `plan.Reserve`.
+            include, exclude, reserve: see `rows.plan_rows` and `groups.Reserve`.
             rank, world_size: by default those of torch.distributed, if it is initialised, else 0 of 1.
             options: how batches are made ahead.
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from opens2v_loaders.ledger import Ledger
     from opens2v_loaders.options import LoaderOptions, OnBad
     from opens2v_loaders.outcomes import Stage
-    from opens2v_loaders.plan import PlannedBatch, PlannedRow
+    from opens2v_loaders.planned import PlannedBatch, PlannedRow
     from opens2v_loaders.samples import Item
 
 

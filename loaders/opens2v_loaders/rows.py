@@ -12,12 +12,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from opens2v_loaders.buckets import BucketEdges, Buckets, assign_buckets
+from opens2v_loaders.buckets import CHUNK_ROWS, BucketEdges, Buckets, assign_buckets
 
 if TYPE_CHECKING:
     from opens2v_loaders.buckets import By
-
-_CHUNK_ROWS = 1 << 18  # rows worked on at once: some MB of temporaries whatever the slice
 
 Ids = Sequence[int] | np.ndarray
 """Ids of rows; or by source, `Mapping[str, Ids]`, where an id means another thing in each."""
@@ -154,8 +152,8 @@ def _is_in(rows: np.ndarray, ids: Ids) -> np.ndarray:
     """Return which rows are among some ids, in little memory (numpy.isin joins and sorts both)."""
     found = np.zeros(len(rows), bool)
     wanted = np.unique(_integers("include and exclude", np.asarray(ids)))
-    for start in range(0, len(rows) if len(wanted) else 0, _CHUNK_ROWS):
-        part = rows[start : start + _CHUNK_ROWS]
+    for start in range(0, len(rows) if len(wanted) else 0, CHUNK_ROWS):
+        part = rows[start : start + CHUNK_ROWS]
         at = np.minimum(np.searchsorted(wanted, part), len(wanted) - 1)
         found[start : start + len(part)] = wanted[at] == part
     return found

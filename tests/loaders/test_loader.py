@@ -25,7 +25,8 @@ from opens2v_loaders import frame_range, read_frames, rng_of
 from opens2v_loaders.batch import Batch
 from opens2v_loaders.loader import ClipLoader
 from opens2v_loaders.options import LoaderOptions
-from opens2v_loaders.plan import Accounts, Reserve
+from opens2v_loaders.plan import Reserve
+from opens2v_loaders.planned import Accounts
 from opens2v_loaders.sampling import ClipSpec
 from opens2v_loaders.subjects import SubjectSpec
 

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loaders.plans import SOURCES, Made, oracle, plans, rows_of
-from opens2v_loaders.plan import EpochPlan, Plan, PlannedBatch, Reserve
+from opens2v_loaders.plan import EpochPlan, Plan, Reserve
+from opens2v_loaders.planned import PlannedBatch
 
 WORLDS = (1, 2, 4, 8, 16)
 
