@@ -108,6 +108,7 @@ class ClipCache:
 
     Attributes:
         num_not_kept: clips that this object could not keep: larger than the limit, a full disk, a lock that did not come free.
+        why_not_kept: the reason for the last clip that was put; None where it is kept.
 
     Raises:
         ArchiveError: the folder cannot be made or written.
@@ -118,6 +119,7 @@ class ClipCache:
             raise ValueError(f"limit_bytes must not be negative, got {limit_bytes}")
         self.root = default_cache_folder() if root is None else Path(root)
         self.num_not_kept = 0
+        self.why_not_kept: str | None = None
         self._lock = threading.Lock()
         self._count_lock = threading.Lock()
         try:
@@ -141,7 +143,7 @@ class ClipCache:
 
     def __contains__(self, key: CacheKey) -> bool:
         """Say whether there is a file for the clip; `get` still may find it damaged."""
-        return (self.root / key.file_name).exists()
+        return os.path.exists(self.root / key.file_name)  # noqa: PTH110 - before Python 3.14 a Path's raises without permission
 
     def get(self, key: CacheKey) -> bytes | None:
         """Return a clip's bytes, or None where they are not kept; a damaged file is removed."""
@@ -154,7 +156,7 @@ class ClipCache:
                 os.utime(path)
                 return data
         except OSError:
-            if not path.exists():  # never kept, or removed for room meanwhile
+            if key not in self:  # never kept, or removed for room meanwhile
                 return None
         self.remove(key)
         return None
@@ -167,12 +169,16 @@ class ClipCache:
             return True
         num_bytes = len(data) + _CRC_BYTES
         kept = False
+        why = f"it takes {num_bytes} bytes, and the limit is {self.limit_bytes}"
         if num_bytes <= self.limit_bytes:
-            with contextlib.suppress(OSError):
+            try:
                 kept = self._write(key, data, num_bytes)
-        if not kept:
-            with self._count_lock:
-                self.num_not_kept += 1
+                why = "what others are writing takes the rest of the limit"
+            except OSError as error:
+                why = str(error)
+        with self._count_lock:
+            self.num_not_kept += not kept
+            self.why_not_kept = None if kept else why
         return kept
 
     def remove(self, key: CacheKey) -> None:

@@ -348,9 +348,29 @@ def test_a_full_disk_keeps_nothing_and_fails_nothing(tmp_path: Path, monkeypatch
         context.setattr(os, "write", full)
         assert not cache.put(key_of(1), data_of(1))
     assert cache.num_not_kept == 1
+    assert cache.why_not_kept == "[Errno 28] No space left on device"
     assert not list(tmp_path.glob("*.tmp"))
     assert (tmp_path / "ledger").read_text().split()[0] == "0"
     assert cache.put(key_of(1), data_of(1))
+    assert cache.why_not_kept is None
+
+
+LOCKED_OUT = """
+cache = ClipCache(sys.argv[1], limit_bytes=1000)
+assert cache.put(key_of(1), data_of(1))
+os.chmod(sys.argv[1], 0)
+if os.getuid() == 0:
+    os.setuid(65534)
+assert cache.get(key_of(1)) is None and not cache.put(key_of(2), data_of(2))
+print(cache.num_not_kept, cache.why_not_kept)
+"""
+
+
+def test_a_folder_that_becomes_forbidden_keeps_nothing_and_fails_nothing(tmp_path: Path):
+    folder = tmp_path / "cache"
+    told, _ = started(LOCKED_OUT, folder).communicate()
+    folder.chmod(0o700)
+    assert told.startswith("1 [Errno 13] Permission denied: ")
 
 
 def test_a_lock_that_does_not_come_free_keeps_nothing_and_fails_nothing(
