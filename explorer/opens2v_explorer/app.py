@@ -37,6 +37,8 @@ def main() -> None:
     st.html('<div id="o-main" tabindex="-1" data-keep="main"></div>')
     if notices:
         st.html(markup.notices(notices))
+    if (why := explorer.media.not_kept()) is not None:
+        st.html(markup.warning(why))
     if page not in OWN_CHIPS and (chips := markup.chips(filters, edit=True)):
         st.html(chips)
     try:

@@ -111,6 +111,14 @@ def state(one: State, *, html: str = "") -> str:
     )
 
 
+def warning(one: State) -> str:
+    """Return a state that leaves the page whole, in few lines."""
+    return (
+        f'<p class="o-notice" role="status" data-testid="warning" data-state="{escape(one.code)}"><b>{escape(one.title)}.</b> '
+        f"{escape(one.detail)}\n{escape(one.advice)}</p>"
+    )
+
+
 def table(columns: Sequence[str], rows: Iterable[Mapping[str, Any]], *, caption: str, testid: str = "table") -> str:
     """Return rows as a table; numbers stand to the right.
 

@@ -146,8 +146,8 @@ def make_explorer(
     remap: bool = False,
     reviewer: str | None = None,
     verdicts_path: str | os.PathLike[str] | None = None,
-    cache_dir: str | os.PathLike[str] | None = None,
-    cache_gb: float = 2.0,
+    pictures_dir: str | os.PathLike[str] | None = None,
+    pictures_gb: float = 2.0,
     evaluation: Evaluation | None = None,
 ) -> Explorer:
     """Open what surrounds a catalog.
@@ -158,7 +158,7 @@ def make_explorer(
         remap: the slice may be of another catalog; its clips are found by part and key.
         reviewer: whose verdicts are written; by default the user's.
         verdicts_path: file of verdicts; by default `default_verdicts_path`.
-        cache_dir, cache_gb: where pictures are kept, and how much of them; 0: none.
+        pictures_dir, pictures_gb: where pictures are kept, and how much of them; 0: none.
         evaluation: models on the benchmark, which have a page then.
 
     Raises:
@@ -169,8 +169,8 @@ def make_explorer(
     from opens2v_explorer.verdicts.store import VerdictStore
 
     start_slice = None if slice_path is None else catalog.slice(slice_path, remap=remap)
-    limit_bytes = int(cache_gb * 1e9)
-    cache = None if limit_bytes <= 0 else PictureCache(cache_dir or default_cache_folder(), limit_bytes=limit_bytes)
+    limit_bytes = int(pictures_gb * 1e9)
+    cache = None if limit_bytes <= 0 else PictureCache(pictures_dir or default_cache_folder(), limit_bytes=limit_bytes)
     path = Path(verdicts_path).expanduser() if verdicts_path is not None else default_verdicts_path(catalog)
     path.parent.mkdir(parents=True, exist_ok=True)
     return Explorer(
@@ -207,8 +207,8 @@ def serve(
     allow_hosts: Iterable[str] = (),
     reviewer: str | None = None,
     verdicts_path: str | os.PathLike[str] | None = None,
-    cache_dir: str | os.PathLike[str] | None = None,
-    cache_gb: float = 2.0,
+    pictures_dir: str | os.PathLike[str] | None = None,
+    pictures_gb: float = 2.0,
     evaluation: Evaluation | None = None,
     open_browser: bool = False,
     on_ready: Callable[[str], None] | None = None,
@@ -218,7 +218,7 @@ def serve(
 
     Args:
         catalog: what is looked at.
-        slice_path, remap, reviewer, verdicts_path, cache_dir, cache_gb, evaluation: see `make_explorer`.
+        slice_path, remap, reviewer, verdicts_path, pictures_dir, pictures_gb, evaluation: see `make_explorer`.
         host: address to bind; only this machine can reach the default.
         port: 0 takes a free one.
         allow_hosts: further names to answer under, such as a proxy's.
@@ -242,8 +242,8 @@ def serve(
         remap=remap,
         reviewer=reviewer,
         verdicts_path=verdicts_path,
-        cache_dir=cache_dir,
-        cache_gb=cache_gb,
+        pictures_dir=pictures_dir,
+        pictures_gb=pictures_gb,
         evaluation=evaluation,
     )
     listening = bound(host, port)

@@ -69,6 +69,13 @@ _TABLE = (
         detail="The file stops before the end that its own index promises.",
         advice="Frames up to there can be trusted; drop the clip if its cut goes on past them.",
     ),
+    State(
+        code="not-kept",
+        title="Not kept on this machine",
+        detail="What was read or made for the pages could not be written to the disk.",
+        advice="Pages show it all the same, and read or make it again each time. Make room, or start the explorer anew "
+        "with another folder in OPENS2V_CACHE (clips) or XDG_CACHE_HOME (pictures); --pictures-gb 0 keeps no pictures.",
+    ),
     # -- annotations
     State(
         code="no-frame",

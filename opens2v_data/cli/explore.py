@@ -8,7 +8,7 @@ import gc
 from contextlib import suppress
 
 from opens2v_data.cli.evaluated import add_model_arguments, evaluation_of
-from opens2v_data.cli.output import add_catalog_argument, gigabytes, note
+from opens2v_data.cli.output import add_cache_argument, add_catalog_argument, gigabytes, note, open_cache
 
 NAME = "explore"
 HELP = "look at clips, subjects, pairs and views in a browser, and judge them (extra: explorer)"
@@ -52,8 +52,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="answer under this name too, such as a proxy's; several times",
     )
     serving.add_argument("--no-browser", action="store_true", help="do not open a browser")
-    serving.add_argument(
-        "--cache-gb",
+    keeping = parser.add_argument_group("keeping")
+    add_cache_argument(keeping)
+    keeping.add_argument(
+        "--pictures-gb",
         type=gigabytes,
         default=2.0,
         metavar="GB",
@@ -103,7 +105,7 @@ def _serve(arguments: argparse.Namespace) -> None:
         if isinstance(error, MissingExtraError):
             raise
         raise MissingExtraError(package="streamlit", extra="explorer", needed_for="the explorer") from error
-    dataset = opens2v_data.open(arguments.catalog, release=arguments.release)
+    dataset = opens2v_data.open(arguments.catalog, release=arguments.release, cache=open_cache(arguments))
     serving.serve(
         dataset,
         slice_path=arguments.slice,
@@ -113,7 +115,7 @@ def _serve(arguments: argparse.Namespace) -> None:
         allow_hosts=arguments.allow_host,
         reviewer=arguments.reviewer,
         verdicts_path=arguments.verdicts,
-        cache_gb=arguments.cache_gb,
+        pictures_gb=arguments.pictures_gb,
         evaluation=evaluation_of(arguments),
         open_browser=not arguments.no_browser,
         on_ready=lambda address: note(f"{dataset.catalog.uri} is at {address} (Ctrl-C ends it)"),

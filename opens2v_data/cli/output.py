@@ -218,7 +218,7 @@ def share(text: str) -> tuple[int, int]:
     return int(index), int(count)
 
 
-def add_cache_argument(parser: argparse.ArgumentParser) -> None:
+def add_cache_argument(parser: argparse._ActionsContainer) -> None:
     """Add --cache-gb."""
     parser.add_argument(
         "--cache-gb",

@@ -52,20 +52,21 @@ def test_it_serves_this_machine_only_unless_told_otherwise(
         f"{sample_catalog} is at http://127.0.0.1:1 (Ctrl-C ends it)\n",
     )
     (call,) = served
-    assert (call["host"], call["port"], call["open_browser"], call["cache_gb"]) == ("127.0.0.1", 8501, True, 2.0)
+    assert (call["host"], call["port"], call["open_browser"], call["pictures_gb"]) == ("127.0.0.1", 8501, True, 2.0)
+    assert call["catalog"].media.cache is None
 
 
 def test_options_reach_the_server(
     opens2v: Run, sample_catalog: Path, served: list[dict[str, Any]], tmp_path: Path
 ) -> None:
-    options = ["--port", 9000, "--host", "0.0.0.0", "--allow-host", "lab", "--no-browser", "--cache-gb", 0.5]
+    options = ["--port", 9000, "--host", "0.0.0.0", "--allow-host", "lab", "--no-browser", "--pictures-gb", 0.5]
     options += ["--verdicts", tmp_path / "v.sqlite", "--reviewer", "ann", "--slice", "s.parquet", "--remap"]
     assert opens2v("explore", sample_catalog, *options, "--release", tmp_path).code == 0
     (call,) = served
     assert call["catalog"].media.release_uri == str(tmp_path)
-    given = {name: call[name] for name in ("port", "host", "allow_hosts", "open_browser", "cache_gb", "reviewer")}
+    given = {name: call[name] for name in ("port", "host", "allow_hosts", "open_browser", "pictures_gb", "reviewer")}
     assert given == {
-        "port": 9000, "host": "0.0.0.0", "allow_hosts": ["lab"], "open_browser": False, "cache_gb": 0.5, "reviewer": "ann"
+        "port": 9000, "host": "0.0.0.0", "allow_hosts": ["lab"], "open_browser": False, "pictures_gb": 0.5, "reviewer": "ann"
     }  # fmt: skip
     assert (call["slice_path"], call["remap"]) == ("s.parquet", True)
 
@@ -118,6 +119,8 @@ def test_a_missing_extra_names_its_install_command(
     assert shown.code == 1 and 'pip install "opens2v-data[explorer]"' in shown.err
 
 
-@pytest.mark.parametrize("options", [("--port", "70000"), ("--port", "x"), ("--cache-gb", "-1")])
+@pytest.mark.parametrize(
+    "options", [("--port", "70000"), ("--port", "x"), ("--cache-gb", "-1"), ("--pictures-gb", "-1")]
+)
 def test_wrong_numbers_are_a_wrong_command_line(opens2v: Run, sample_catalog: Path, options: tuple[str, str]) -> None:
     assert opens2v("explore", sample_catalog, *options).code == 2

@@ -11,6 +11,7 @@ import pytest
 import opens2v_data
 from explorer.pages import html, make_explorer, run
 from opens2v_explorer import markup, state
+from opens2v_explorer.media.cache import PictureCache
 from opens2v_explorer.stage import static_text
 
 
@@ -43,6 +44,17 @@ def test_a_filter_that_the_catalog_cannot_answer_is_told_and_raises_nothing() ->
     test = run("app", "among=SELECT nothing FROM nowhere")
     assert not test.exception
     assert 'data-testid="problem"' in html(test)
+
+
+def test_a_disk_that_keeps_nothing_is_told_on_every_page(explorer: Any) -> None:
+    test = run("app")
+    assert 'data-state="not-kept"' not in html(test)
+    explorer.media.cache = PictureCache(Path(__file__) / "pictures", limit_bytes=1 << 20)
+    explorer.media.cache.put("key", b"picture")
+    test = run("app", "part=total_part1")
+    assert not test.exception
+    told = html(test).partition('data-state="not-kept"')[2].partition("</p>")[0]
+    assert "1 picture could not be kept in " in told and "XDG_CACHE_HOME" in told
 
 
 def test_every_page_is_a_module_with_a_title() -> None:

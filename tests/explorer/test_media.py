@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
+import shutil
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 import opens2v_data
+from localhub.counts import ROUTES
+from opens2v_data.archive.cache import ClipCache
 from opens2v_data.errors import (
     ArchiveError,
     DeadlineError,
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
 
     from explorer.conftest import BrokenCatalog
     from localhub import LocalHub
+    from localhub.counts import Counts
     from opens2v_data.sample import SampleFacts
 
 BASE = "http://127.0.0.1:8501"
@@ -47,7 +51,7 @@ BASE = "http://127.0.0.1:8501"
 def explorer(broken_catalog: BrokenCatalog, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Explorer]:
     folder = tmp_path_factory.mktemp("media")
     made = make_explorer(
-        opens2v_data.open(broken_catalog.root), verdicts_path=folder / "verdicts.sqlite", cache_dir=folder / "cache"
+        opens2v_data.open(broken_catalog.root), verdicts_path=folder / "verdicts.sqlite", pictures_dir=folder / "cache"
     )
     yield made
     made.verdicts.close()
@@ -335,7 +339,7 @@ def test_a_release_on_the_hub_is_shown_and_only_what_is_asked_for_is_read(
 ) -> None:
     catalog = opens2v_data.open(sample_catalog, release="hf://datasets/someone/release")
     local = opens2v_data.open(sample_catalog)
-    explorer = make_explorer(catalog, verdicts_path=tmp_path / "verdicts.sqlite", cache_dir=tmp_path / "cache")
+    explorer = make_explorer(catalog, verdicts_path=tmp_path / "verdicts.sqlite", pictures_dir=tmp_path / "cache")
     client = TestClient(make_app(explorer, pages=False), base_url=BASE)
     triple = explorer.media.triple(0)
     whole = local.read_bytes(triple.clip.video)
@@ -349,6 +353,72 @@ def test_a_release_on_the_hub_is_shown_and_only_what_is_asked_for_is_read(
     before = hub.counts().cdn.num_bytes
     assert client.get(urls.video(0)).content == whole
     assert hub.counts().cdn.num_bytes == before
+    explorer.verdicts.close()
+
+
+def num_asked(counts: Counts) -> int:
+    """Return how many requests came to the Hub, of any kind."""
+    return sum(getattr(counts, route).num_requests for route in ROUTES)
+
+
+def first_clip(sample_catalog: Path) -> bytes:
+    """Return the mp4 of clip 0, read from the disk."""
+    catalog = opens2v_data.open(sample_catalog)
+    (triple,) = catalog.triples(limit=1)
+    assert triple.clip.clip_id == 0 and triple.clip.video is not None
+    return catalog.read_bytes(triple.clip.video)
+
+
+def test_what_was_looked_at_with_a_cache_of_clips_asks_nothing_of_the_hub_again(
+    hub: LocalHub, sample_catalog: Path, tmp_path: Path
+) -> None:
+    whole = first_clip(sample_catalog)
+    release = f"hf://datasets/someone/release@{hub.head('someone/release')}"  # with the commit, as an index of the Hub names it
+
+    def looked_at(**options: Any) -> list[bytes]:
+        cache = ClipCache(tmp_path / "clips", limit_bytes=1 << 28)
+        catalog = opens2v_data.open(sample_catalog, release=release, cache=cache)
+        explorer = make_explorer(catalog, verdicts_path=tmp_path / "verdicts.sqlite", **options)
+        client = TestClient(make_app(explorer, pages=False), base_url=BASE)
+        part = client.get(urls.video(0), headers={"Range": "bytes=1000-1999"})
+        assert (part.status_code, part.content) == (206, whole[1000:2000])
+        pictures = [urls.poster(0), urls.frame(0), urls.still(0, 2), urls.view(0, 0), urls.view_source(0, 0)]
+        answers = [client.get(address) for address in [urls.video(0), *pictures]]
+        assert {answer.status_code for answer in answers} == {200} and explorer.media.not_kept() is None
+        assert client.head(urls.video(0)).headers["content-length"] == str(len(whole))
+        explorer.verdicts.close()
+        catalog.query.close()
+        return [answer.content for answer in answers]
+
+    first = looked_at(pictures_dir=tmp_path / "pictures")
+    assert first[0] == whole
+    assert hub.counts().cdn.num_bytes >= len(whole)
+    # Another explorer, as after a restart: neither the clip nor a picture is read again.
+    hub.reset_counts()
+    assert looked_at(pictures_dir=tmp_path / "pictures") == first
+    assert num_asked(hub.counts()) == 0
+    # Without pictures on disk they are made of the clip that is; only the files of the view and its source are read.
+    assert looked_at(pictures_gb=0) == first
+    assert hub.counts().cdn.num_requests == 2
+
+
+def test_a_disk_that_keeps_nothing_is_told_and_everything_is_shown(
+    hub: LocalHub, sample_catalog: Path, tmp_path: Path
+) -> None:
+    cache = ClipCache(tmp_path / "clips", limit_bytes=1 << 28)
+    (tmp_path / "file").touch()
+    catalog = opens2v_data.open(sample_catalog, release="hf://datasets/someone/release", cache=cache)
+    explorer = make_explorer(
+        catalog, verdicts_path=tmp_path / "verdicts.sqlite", pictures_dir=tmp_path / "file" / "pictures"
+    )
+    shutil.rmtree(cache.root)
+    client = TestClient(make_app(explorer, pages=False), base_url=BASE)
+    assert client.get(urls.video(0)).content == first_clip(sample_catalog)
+    assert pixels(client.get(urls.frame(0))).shape == (360, 640, 3)
+    why = explorer.media.not_kept()
+    assert why is not None and why.code == "not-kept"
+    assert f"1 clip could not be kept in {cache.root}; of the last one: [Errno 2] No such file" in why.detail
+    assert f"1 picture could not be kept in {tmp_path / 'file' / 'pictures'}; of the last one: " in why.detail
     explorer.verdicts.close()
 
 

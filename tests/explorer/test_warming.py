@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def explorer(broken_catalog: BrokenCatalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Explorer]:
     monkeypatch.setattr(warming, "PATIENCE_SECONDS", 0.0)
     made = make_explorer(
-        opens2v_data.open(broken_catalog.root), verdicts_path=tmp_path / "v.sqlite", cache_dir=tmp_path / "cache"
+        opens2v_data.open(broken_catalog.root), verdicts_path=tmp_path / "v.sqlite", pictures_dir=tmp_path / "cache"
     )
     runtime.use(made)
     answers.forget()

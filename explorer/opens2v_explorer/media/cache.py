@@ -48,6 +48,7 @@ class PictureCache:
     Attributes:
         num_hits, num_misses: of this object.
         num_not_kept: pictures that could not be written: larger than the limit, a full disk, a file that others hold.
+        why_not_kept: the reason for the last picture that was put; None where it is kept.
     """
 
     def __init__(self, folder: str | os.PathLike[str], *, limit_bytes: int, touch_seconds: float = 60.0) -> None:
@@ -56,6 +57,7 @@ class PictureCache:
         self.folder = Path(folder)
         self.limit_bytes = limit_bytes
         self.num_hits = self.num_misses = self.num_not_kept = 0
+        self.why_not_kept: str | None = None
         self._touch_seconds = touch_seconds
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
@@ -84,14 +86,18 @@ class PictureCache:
         """Keep a picture; return whether it is kept."""
         charge = charge_of(len(data))
         with self._lock:
+            why = f"it takes {charge} bytes, and the limit is {self.limit_bytes}"
             if charge <= self.limit_bytes:
                 try:
                     with self._transaction() as connection:
                         self._write(connection, key, data, charge)
+                    self.why_not_kept = None
                     return True
                 except (sqlite3.Error, OSError) as error:
                     self._give_up(error)
+                    why = str(error)
             self.num_not_kept += 1
+            self.why_not_kept = why
             return False
 
     def size_bytes(self) -> int:

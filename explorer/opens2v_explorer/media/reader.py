@@ -26,7 +26,10 @@ from opens2v_explorer.media.sharing import Batches, Kept, OnlyOnce
 from opens2v_explorer.states import State, StateError, state
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from opens2v_data.dataset import OpenS2V
+    from opens2v_data.triples import VideoRef
     from opens2v_explorer.media.cache import PictureCache
 
 RENDERING = 1
@@ -238,7 +241,9 @@ class MediaReader:
         return video.size_bytes
 
     def video_chunks(self, clip_id: int, start: int, stop: int) -> Iterator[bytes]:
-        """Give bytes `start` to `stop` (half-open) of a clip's mp4, some at a time; nothing else of it is read.
+        """Give bytes `start` to `stop` (half-open) of a clip's mp4, some at a time.
+
+        Nothing else of it is read, unless the catalog keeps clips on disk: then it is read whole, and only once.
 
         Raises:
             StateError: as the bytes are read; see `facts`.
@@ -246,9 +251,10 @@ class MediaReader:
         video = self.clip(clip_id).video
         if video is None:
             raise StateError(state("not-in-release"))
+        is_kept = self._is_kept(video)
         while start < stop:
             length = min(CHUNK_BYTES, stop - start)
-            whole = self._files.get(clip_id)
+            whole = self._file(clip_id) if is_kept else self._files.get(clip_id)
             if whole is None:
                 with as_state():
                     data = self.catalog.media.read_range(video, start, length)
@@ -257,7 +263,24 @@ class MediaReader:
             yield data
             start += length
 
+    # -- disk --------------------------------------------------------------------------------------------------------
+
+    def not_kept(self) -> State | None:
+        """Return the state that says that clips or pictures could not be kept on disk, and why; None: all could."""
+        clips, pictures = self.catalog.media.cache, self.cache
+        said = []
+        if clips is not None and clips.limit_bytes and clips.why_not_kept:
+            said.append(_not_kept(clips.num_not_kept, "clip", clips.root, clips.why_not_kept))
+        if pictures is not None and pictures.why_not_kept:
+            said.append(_not_kept(pictures.num_not_kept, "picture", pictures.folder, pictures.why_not_kept))
+        return state("not-kept", " ".join(said)) if said else None
+
     # -- inside ------------------------------------------------------------------------------------------------------
+
+    def _is_kept(self, video: VideoRef) -> bool:
+        """Say whether a clip is worth reading whole: its bytes are going to be kept, here for a while and on disk."""
+        cache = self.catalog.media.cache
+        return cache is not None and video.size_bytes < min(cache.limit_bytes, CLIP_BYTES)
 
     def _checked(self, clip_id: int) -> int:
         if not 0 <= clip_id < self._num_clips:
@@ -359,6 +382,10 @@ class MediaReader:
 
 def _again(error: BaseException) -> Callable[[], Exception] | None:
     return partial(StateError, error.state) if isinstance(error, StateError) else None
+
+
+def _not_kept(num: int, what: str, folder: Path, why: str) -> str:
+    return f"{num:,} {what}{'s' if num != 1 else ''} could not be kept in {folder}; of the last one: {why}."
 
 
 def _why_no_cutout(subject: Subject, frame: np.ndarray, note: str | None) -> State:
