@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from opens2v_data.errors import MissingExtraError, PromptsError, RemoteError
-from opens2v_data.waiting import results_of
 from opens2v_eval.prompts import Prompts, file_name, read_prompts
 from opens2v_eval.scales import Domain
+from opens2v_eval.threads import map_in_threads
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -65,8 +64,9 @@ def fetch_prompts(address: str, *, domain: Domain, check: bool = True) -> Prompt
     commit = root.name
     prompts = read_prompts(path, domain=domain, root=root, source=f"hf://datasets/{repo}@{commit}", check=check)
     wanted = dict.fromkeys(name for prompt in prompts for name in prompt.image_names if name in files)
-    with _told(address), ThreadPoolExecutor(_NUM_FETCHERS) as pool:
-        results_of([pool.submit(_fetch, api, repo, commit, name) for name in wanted])
+    with _told(address):
+        for _ in map_in_threads(lambda name: _fetch(api, repo, commit, name), wanted, threads=_NUM_FETCHERS):
+            pass
     return prompts
 
 

@@ -119,8 +119,12 @@ class LocalScorer:
         """Set the metric up, score each, let it go."""
         metric.setup(self._device)
         try:
-            threads = getattr(metric, "parallel_videos", 1)
-            yield from map_in_threads(lambda task: result_of(metric, task, device=self._device), tasks, threads=threads)
+            yield from map_in_threads(
+                lambda task: result_of(metric, task, device=self._device),
+                tasks,
+                threads=getattr(metric, "parallel_videos", 1),
+                stop=metric.close,
+            )
         finally:
             metric.close()
 

@@ -63,7 +63,7 @@ class OpenAiServer:
         self._replies: Sequence[Reply] = replies or (Reply(content="4"),)
         self.asked: list[Asked] = []
         self.most_in_flight = 0
-        self._in_flight = 0
+        self.in_flight = 0
         self._waits_for = waits_for
         self._changed = threading.Condition()
         self._stopped = threading.Event()
@@ -75,6 +75,17 @@ class OpenAiServer:
     def base_url(self) -> str:
         """What a client is given."""
         return f"http://127.0.0.1:{self._server.server_address[1]}/v1"
+
+    def wait_for_requests(self, number: int) -> None:
+        """Wait until so many have come."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: len(self.asked) >= number, timeout=120)
+
+    def answer_now(self) -> None:
+        """Hold answers back no longer."""
+        with self._changed:
+            self._waits_for = 0
+            self._changed.notify_all()
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -90,15 +101,15 @@ class OpenAiServer:
         with self._changed:
             reply = self._replies[min(len(self.asked), len(self._replies) - 1)]
             self.asked.append(asked)
-            self._in_flight += 1
-            self.most_in_flight = max(self.most_in_flight, self._in_flight)
+            self.in_flight += 1
+            self.most_in_flight = max(self.most_in_flight, self.in_flight)
             self._changed.notify_all()
-            self._changed.wait_for(lambda: self.most_in_flight >= self._waits_for, timeout=10)
+            self._changed.wait_for(lambda: self.most_in_flight >= self._waits_for, timeout=120)
         return reply
 
     def _release(self) -> None:
         with self._changed:
-            self._in_flight -= 1
+            self.in_flight -= 1
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         server = self
@@ -117,7 +128,7 @@ class OpenAiServer:
 
             def _say(self, reply: Reply) -> None:
                 if reply.hangs:
-                    server._stopped.wait(30)
+                    server._stopped.wait(300)
                 if reply.hangs or reply.drops:
                     self.close_connection = True
                     return

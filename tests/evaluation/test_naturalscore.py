@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from PIL import Image
 
 from evaluation.openaiserver import OpenAiServer, Reply
@@ -25,7 +23,6 @@ from opens2v_eval.metrics.naturalscore import QUESTION, NaturalScore, jpeg, long
 from opens2v_eval.prompts import Prompts
 from opens2v_eval.running import run
 from opens2v_eval.scorefiles import read_scores
-from opens2v_eval.threads import map_in_threads
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -173,27 +170,3 @@ def test_a_run_asks_about_several_videos_at_once_and_writes_upstreams_files(tmp_
     assert [path.name for path in report.files] == [f"naturalscore_{number}.json" for number in (1, 2, 3)]
     assert json.loads(report.files[2].read_text()) == dict.fromkeys(keys, "4")
     assert read_scores(tmp_path / "scores").values["naturalscore"] == dict.fromkeys(keys, 4.0)
-
-
-@settings(max_examples=30)
-@given(st.lists(st.integers(), max_size=12), st.integers(1, 4))
-def test_work_in_threads_is_done_once_each_and_in_order_with_one(items: list[int], threads: int) -> None:
-    done = list(map_in_threads(lambda item: item * 2, items, threads=threads))
-    wanted = [item * 2 for item in items]
-    assert done == wanted if threads == 1 else sorted(done) == sorted(wanted)
-
-
-def test_work_that_fails_is_told_and_nothing_is_begun_for_whoever_stops() -> None:
-    begun: list[int] = []
-
-    def work(item: int) -> int:
-        begun.append(item)
-        if item == 1:
-            raise OSError("one")
-        return item
-
-    with pytest.raises(OSError, match="one"):
-        list(map_in_threads(work, range(100), threads=2))
-    assert len(begun) < 10
-    with pytest.raises(ValueError, match="one thread or more, not 0"):
-        list(map_in_threads(work, [], threads=0))

@@ -11,18 +11,17 @@ leaderboard's give upstream's words (`prompt` in its `eval/get_naturalscore.py`)
 from __future__ import annotations
 
 import hashlib
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from opens2v_data.errors import MetricError
-from opens2v_data.waiting import results_of
 from opens2v_eval.frames import NUM_NATURAL_FRAMES, natural_indices, rgb_arrays
 from opens2v_eval.metrics.base import Values
 from opens2v_eval.models.judge import PUBLISHED_JUDGE, Judge, JudgeOptions
 from opens2v_eval.models.judge_cost import CostEstimate, estimate_cost
 from opens2v_eval.models.judge_store import AnswerStore, default_store
 from opens2v_eval.scales import NUM_NATURAL_RUNS
+from opens2v_eval.threads import all_in_threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -183,13 +182,13 @@ class NaturalScore:
             MetricError: the judge does not answer, or `setup` was not called.
             EvaluationError: an answer could not be stored.
         """
-        if self._judge is None:
-            raise MetricError(f"{self.name} of {video.key}: setup(device) comes before score")
         judge = self._judge
+        if judge is None:
+            raise MetricError(f"{self.name} of {video.key}: setup(device) comes before score")
         images = [jpeg(frame) for frame in rgb_arrays(video.on_cpu().natural(self._num_frames))]
         runs = range(1, self._runs + 1)
-        with ThreadPoolExecutor(max_workers=min(self._runs, self._options.max_in_flight)) as threads:
-            answers = results_of([threads.submit(judge.ask, images, run=run) for run in runs])
+        threads = min(self._runs, self._options.max_in_flight)
+        answers = all_in_threads(lambda run: judge.ask(images, run=run), runs, threads=threads)
         scores = [answer.score for answer in answers if answer.score is not None]
         return Values(
             values={f"run_{run}": answer.written for run, answer in zip(runs, answers, strict=True)},
@@ -201,10 +200,10 @@ class NaturalScore:
         )
 
     def close(self) -> None:
-        """Close connections."""
-        if self._judge is not None:
-            self._judge.close()
-        self._judge = None
+        """Ask nothing more, and close connections; may be called while videos are scored, which then fail (`Judge.close`)."""
+        judge, self._judge = self._judge, None
+        if judge is not None:
+            judge.close()
 
 
 def long_side_size(width: int, height: int) -> tuple[int, int]:

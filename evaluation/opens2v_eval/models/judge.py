@@ -18,6 +18,7 @@ import os
 import random
 import threading
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
@@ -28,7 +29,7 @@ from opens2v_eval.models.judge_answers import ANSWER_FORMAT, Answer, read_answer
 from opens2v_eval.models.judge_store import question_key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from opens2v_eval.models.judge_store import AnswerStore
 
@@ -37,6 +38,8 @@ PUBLISHED_JUDGE = "gpt-4o-2024-11-20"
 _FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 2.0, 60.0
 _RETRIED = frozenset({408, 409, 429})
 _MAX_UNREADABLE = 2
+_CLOSED = "the judge is closed: nothing more is asked"
+_GRACE_SECONDS = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,6 +128,9 @@ class Judge:
         self._structured = options.structured
         self._not_before = 0.0
         self._dead: str | None = None
+        self._changed = threading.Condition(self._lock)
+        self._num_asking = 0
+        self._is_closed = False
 
     def ask(self, images: Sequence[bytes], *, run: int = 1) -> Answer:
         """Return the judge's answer; nothing is asked if it is stored.
@@ -147,14 +153,39 @@ class Judge:
         question = question_key(about, images)
         if self._store is not None and (stored := self._store.get(question, run=run)) is not None:
             return stored
-        answer = self._answer(images)
-        if self._store is not None:
-            self._store.put(question, run=run, answer=answer)
-        return answer
+        with self._asking():
+            answer = self._answer(images)
+            if self._store is not None:
+                self._store.put(question, run=run, answer=answer)
+            return answer
 
     def close(self) -> None:
-        """Close connections."""
-        self._client.close()
+        """Ask nothing more, and close connections.
+
+        Requests under way are paid for: they are waited for, a second at most, so that their answers are kept. Those that
+        take longer are not cut off: as long as the process lives, their answers are kept when they come.
+        """
+        with self._changed:
+            self._is_closed = True
+            self._changed.wait_for(lambda: not self._num_asking, timeout=_GRACE_SECONDS)
+            is_idle = not self._num_asking
+        if is_idle:
+            self._client.close()
+
+    @contextmanager
+    def _asking(self) -> Iterator[None]:
+        """Count who asks; the last one out of a closed judge closes connections."""
+        with self._changed:
+            self._num_asking += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._num_asking -= 1
+                is_last = self._is_closed and not self._num_asking
+                self._changed.notify_all()
+            if is_last:
+                self._client.close()
 
     def _answer(self, images: Sequence[bytes]) -> Answer:
         waits = unreadable = 0
@@ -163,6 +194,7 @@ class Judge:
             structured = self._structured
             try:
                 with self._turns:
+                    self._see_to_life()
                     completion = self._request(images, structured=structured)
             except self._openai.APIStatusError as error:
                 if structured and error.status_code in (400, 422) and _is_about_schema(error):
@@ -196,12 +228,19 @@ class Judge:
         return completion
 
     def _wait_for_turn(self) -> None:
+        self._see_to_life()
         with self._lock:
-            if self._dead is not None:
-                raise MetricError(self._dead)
             wait = self._not_before - self._clock()
         if wait > 0:
             self._sleep(wait)
+
+    def _see_to_life(self) -> None:
+        """Raise if nobody is to ask any more: the judge was closed, or told us that it will never answer."""
+        with self._lock:
+            if self._is_closed:
+                raise MetricError(_CLOSED)
+            if self._dead is not None:
+                raise MetricError(self._dead)
 
     def _take_failure(self, error: Exception, failures: int, *, is_last: bool) -> None:
         """Wait before the next attempt, or raise."""
