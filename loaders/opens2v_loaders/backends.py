@@ -8,6 +8,7 @@ A backend says beforehand what it cannot do (`probe`). What it gives is always t
 
 from __future__ import annotations
 
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
@@ -303,13 +304,14 @@ class TorchcodecBackend:
         wanted = job.wanted
         if not wanted:
             return
-        decoder = VideoDecoder(
-            whole_bytes(source),
-            stream_index=clip.stream.index,
-            seek_mode="exact",
-            num_ffmpeg_threads=1,
-            device="cpu" if self._device == "cpu" else str(job.device),
-        )
+        with by_nvdec_itself():
+            decoder = VideoDecoder(
+                whole_bytes(source),
+                stream_index=clip.stream.index,
+                seek_mode="exact",
+                num_ffmpeg_threads=1,
+                device="cpu" if self._device == "cpu" else str(job.device),
+            )
         if self._device == "cuda":
             if not decoder.cpu_fallback.status_known:  # its older decoder knows only with the first picture
                 decoder.get_frame_at(wanted[0])
@@ -366,6 +368,28 @@ _CONVERTED_ALIKE = {
 }
 # AVCOL_SPC_* that torchcodec converts on a GPU: BT.709, and unmarked and the two BT.601 ones alike.
 _MATRICES_ON_GPU = frozenset({1, 2, 5, 6})
+
+
+@contextmanager
+def by_nvdec_itself() -> Iterator[None]:
+    """Have torchcodec's decoders that are made meanwhile ask NVDEC themselves, and keep its sessions, where it can.
+
+    Before 0.13 they went through FFmpeg unless told, with a new session for each clip. The way's name was `beta` then.
+    """
+    with ExitStack() as stack:
+        try:
+            from torchcodec.decoders import set_cuda_backend  # pyright: ignore[reportPrivateImportUsage]
+        except ImportError:  # older than 0.8: it has the one way
+            names: tuple[str, ...] = ()
+        else:
+            names = ("nvdec", "beta")
+        for name in names:
+            try:
+                stack.enter_context(set_cuda_backend(name))
+                break
+            except ValueError:  # not a name of this version
+                continue
+        yield
 
 
 def why_no_torchcodec() -> str | None:

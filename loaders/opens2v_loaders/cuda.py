@@ -51,6 +51,12 @@ _KEPT_DECODERS = 4
 # H100, A100 and L4: AV1 is decoded by some only, and left to torchcodec and the CPU; H.264 of ten bits by none.
 _NVDEC_CODECS = frozenset({"h264", "hevc", "vp9"})
 _NVDEC_FORMATS = {"yuv420p": "nv12", "yuvj420p": "nv12", "yuv420p10le": "p010le"}
+# (width, height) of the smallest and largest pictures, as `cuvidGetDecoderCaps` says on Turing, Ampere, Ada and Hopper.
+_NVDEC_SIZES = {
+    "h264": ((48, 16), (4096, 4096)),
+    "hevc": ((144, 144), (8192, 8192)),
+    "vp9": ((128, 128), (8192, 8192)),
+}
 
 
 class UploadBackend:
@@ -105,7 +111,8 @@ class NvdecBackend:
             return f"codec {clip.codec}: only {', '.join(sorted(_NVDEC_CODECS))} are given to NVDEC"
         if pixel_format not in _NVDEC_FORMATS or (clip.codec == "h264" and pixel_format.endswith("10le")):
             return f"pixel format {pixel_format} of {clip.codec} is none that is given to NVDEC"
-        return colour.why_not(pixel_format, codec=clip.codec, width=context.width, height=context.height)
+        why = colour.why_not(pixel_format, codec=clip.codec, width=context.width, height=context.height)
+        return why or why_no_nvdec_size(clip.codec, context.width, context.height)
 
     def read(self, clip: OpenClip, source: VideoSource, job: Job, target: Target) -> None:
         """Decode with this thread's decoder for such clips; pictures are converted as many at a time as `Waiting` holds."""
@@ -305,6 +312,17 @@ class _Decoders(threading.local):
 
 
 _DECODERS = _Decoders()
+
+
+def why_no_nvdec_size(codec: str, width: int, height: int) -> str | None:
+    """Return why pictures of a size are not for NVDEC; None where they are, or where nothing is known of the codec."""
+    if codec not in _NVDEC_SIZES:
+        return None
+    least, most = _NVDEC_SIZES[codec]
+    if least[0] <= width <= most[0] and least[1] <= height <= most[1]:
+        return None
+    allowed = f"{least[0]}x{least[1]} to {most[0]}x{most[1]}"
+    return f"NVDEC decodes {codec} of {allowed} pixels, and the clip has {width}x{height}"
 
 
 def _why_no_nvdec() -> str | None:

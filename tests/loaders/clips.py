@@ -35,6 +35,7 @@ class ClipSpec:
         audio: "first" puts an audio track before the video track, "only" leaves the video out.
         skip_start: pts that an edit list cuts away from the start.
         pixel_format: FFmpeg's name.
+        scale: how many times each pixel of the picture is repeated, both ways.
         width, height: less than the picture's: it is cut on the right and below.
     """
 
@@ -45,6 +46,7 @@ class ClipSpec:
     audio: str = ""
     skip_start: int = 0
     pixel_format: str = "yuv420p"
+    scale: int = 1
     width: int = WIDTH
     height: int = HEIGHT
 
@@ -114,7 +116,8 @@ def encode(spec: ClipSpec) -> bytes:
                 container.mux(audio.encode(None))
             if video is not None:
                 for number, pts in enumerate(spec.pts):
-                    rgb = np.ascontiguousarray(picture(number)[: spec.height, : spec.width])
+                    rgb = picture(number).repeat(spec.scale, 0).repeat(spec.scale, 1)
+                    rgb = np.ascontiguousarray(rgb[: spec.height, : spec.width])
                     frame = av.VideoFrame.from_ndarray(rgb, format="rgb24")
                     frame = frame.reformat(format=spec.pixel_format, **ONE_SCALER_THREAD)
                     frame.pts, frame.time_base = pts, _TIME_BASE

@@ -1,9 +1,10 @@
-"""The real piece of the upstream release, where the checkout has one beside it."""
+"""The real piece of the upstream release, where the checkout has one beside it, or OPENS2V_REAL_RELEASE names one."""
 
 from __future__ import annotations
 
 import io
 import json
+import os
 import tarfile
 from functools import cache
 from pathlib import Path
@@ -13,7 +14,8 @@ import pytest
 
 from opens2v_data.triples import Clip, MaskRLE, Subject, Triple, View
 
-FOLDER = Path(__file__).resolve().parents[3] / "shared" / "upstream_sample" / "release"
+_BESIDE = Path(__file__).resolve().parents[3] / "shared" / "upstream_sample" / "release"
+FOLDER = Path(os.environ.get("OPENS2V_REAL_RELEASE") or _BESIDE)
 
 needs_real_sample = pytest.mark.skipif(not FOLDER.is_dir(), reason=f"the real upstream sample is not at {FOLDER}")
 

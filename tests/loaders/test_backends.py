@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -16,14 +18,16 @@ from av.codec import CodecContext
 from loaders import clips
 from opens2v_data.errors import CorruptFrameError, DecodeError
 from opens2v_loaders.annexb import AnnexBPackets, parameter_sets, with_start_codes
-from opens2v_loaders.backends import Job, Target, TorchcodecBackend, why_no_torchcodec
+from opens2v_loaders.backends import Job, Target, TorchcodecBackend, by_nvdec_itself, why_no_torchcodec
 from opens2v_loaders.container import OpenClip
-from opens2v_loaders.cuda import NvdecBackend
+from opens2v_loaders.cuda import NvdecBackend, why_no_nvdec_size
 from opens2v_loaders.decoding import decode
 from opens2v_loaders.frames import decoded
 from opens2v_loaders.swscale import Converter
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from av.video.codeccontext import VideoCodecContext
 
 
@@ -147,8 +151,8 @@ def test_without_torchcodec_its_backend_names_the_install_command(monkeypatch: p
     ("name", "why"),
     [
         ("B-frames", None),
-        ("HEVC", None),
-        ("VP9", None),
+        ("HEVC", "NVDEC decodes hevc of 144x144 to 8192x8192 pixels, and the clip has 64x48"),
+        ("VP9", "NVDEC decodes vp9 of 128x128 to 8192x8192 pixels, and the clip has 64x48"),
         ("ten bits", "pixel format yuv420p10le of h264 is none that is given to NVDEC"),
         ("AV1", "codec av1: only h264, hevc, vp9"),
         ("MPEG-4 part 2", "codec mpeg4: only h264, hevc, vp9"),
@@ -161,6 +165,65 @@ def test_clips_that_nvdec_does_not_take_are_named_beforehand(name: str, why: str
         found = NvdecBackend().probe(clip, _job(device=torch.device("cuda:0")))
         assert found is None if why is None else why in (found or "")
         assert "frames are wanted on the CPU" in (NvdecBackend().probe(clip, _job()) or "")
+
+
+def test_pictures_of_every_size_up_to_the_largest_are_for_nvdec() -> None:
+    sizes = [(48, 16), (47, 16), (4096, 4096), (4098, 2160), (144, 144), (1280, 720), (8192, 8192), (8194, 16)]
+    assert [why_no_nvdec_size("h264", *size) is None for size in sizes] == [
+        True,
+        False,
+        True,
+        False,
+        True,
+        True,
+        False,
+        False,
+    ]
+    assert [why_no_nvdec_size("hevc", *size) is None for size in sizes] == [
+        False,
+        False,
+        True,
+        True,
+        True,
+        True,
+        True,
+        False,
+    ]
+    assert why_no_nvdec_size("av1", 8, 8) is None
+
+
+@pytest.mark.parametrize("known", [{"nvdec", "ffmpeg"}, {"beta", "ffmpeg"}, set[str]()])
+def test_torchcodec_is_told_to_ask_nvdec_itself_under_the_name_of_its_version(
+    monkeypatch: pytest.MonkeyPatch, known: set[str]
+) -> None:
+    now: list[str] = []
+
+    @contextmanager
+    def set_cuda_backend(name: str) -> Iterator[None]:
+        if name not in known:
+            raise ValueError(f"Invalid CUDA backend ({name})")
+        now.append(name)
+        yield
+        now.remove(name)
+
+    monkeypatch.setitem(sys.modules, "torchcodec.decoders", SimpleNamespace(set_cuda_backend=set_cuda_backend))
+    with by_nvdec_itself():
+        assert set(now) == known - {"ffmpeg"}
+    assert not now
+    monkeypatch.setitem(sys.modules, "torchcodec.decoders", SimpleNamespace())
+    with by_nvdec_itself():
+        assert not now
+
+
+def test_the_installed_torchcodec_asks_nvdec_itself_whatever_it_was_told_before() -> None:
+    if (missing := why_no_torchcodec()) is not None:
+        pytest.skip(missing)
+    from torchcodec.decoders import _decoder_utils, set_cuda_backend
+
+    with set_cuda_backend("ffmpeg"):
+        with by_nvdec_itself():
+            assert _decoder_utils._get_cuda_backend() != "ffmpeg"
+        assert _decoder_utils._get_cuda_backend() == "ffmpeg"
 
 
 @pytest.mark.parametrize(
