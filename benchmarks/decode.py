@@ -38,6 +38,7 @@ from pathlib import Path
 from typing import Any
 
 from measure import ROOT, machine, run_isolated, table
+from shared_libraries import with_links
 
 SIZE = (480, 832)
 NUM_FRAMES = 49
@@ -63,7 +64,7 @@ def main() -> None:
         clip = Path(folder, "clip.mp4")
         clip.write_bytes(long_clip(the_clip(arguments.clip)) if arguments.long else the_clip(arguments.clip))
         environment = {"PYTHONPATH": str(arguments.rivals.resolve())} if arguments.rivals else {}
-        environment |= {"LD_LIBRARY_PATH": str(ffmpeg_of_pyav(Path(folder, "ffmpeg")))}
+        environment |= with_links(Path(folder, "libraries"))
         found: dict[tuple[str, int], list[dict[str, float]]] = {}
         notes: dict[str, str] = {}
         for run in range(arguments.runs):
@@ -121,19 +122,6 @@ def report(found: dict[tuple[str, int], list[dict[str, float]]], notes: dict[str
             ("fast beside the floor", fast / floor, "at most 1.05x", fast / floor <= 1.05),
         ):
             print(f"{'met   ' if is_met else 'MISSED'} {what}: {value:.2f}x, wanted {bound}")
-
-
-def ffmpeg_of_pyav(folder: Path) -> Path:
-    """Link the libraries of PyAV's wheel under their plain names, for torchcodec; return the folder."""
-    import re
-
-    import av
-
-    folder.mkdir()
-    for path in Path(av.__file__).parents[1].joinpath("av.libs").glob("lib*.so.*"):
-        if found := re.fullmatch(r"(lib(?:av|sw)\w+)-[0-9a-f]{8}\.so\.(\d+)[\d.]*", path.name):
-            folder.joinpath(f"{found[1]}.so.{found[2]}").symlink_to(path)
-    return folder
 
 
 def child(name: str, workers: int, clip: Path, num_clips: int, is_long: bool) -> None:

@@ -5,13 +5,16 @@ row runs in processes of its own, after two clips per thread to warm up, for `--
 with the CPU's. Threads work as a loader's do: each on a CUDA stream of its own, what is decoded on the CPU through one ring
 of pinned buffers (`opens2v_loaders.destination`). NVDEC's use is nvidia-smi's, sampled while a row runs; memory is the most
 that torch held, summed over the processes (decoders' own surfaces come on top: see the column of nvidia-smi). torchcodec is
-given the FFmpeg that PyAV's wheel carries, as in `decode.py`. Below the table stand the targets and what was found.
+given the FFmpeg that PyAV's wheel carries, as in `decode.py`. A row is told as soon as it is there; below the table stand the
+targets, what was found, and what the best row had most use of.
 
     python benchmarks/decode_gpu.py                              # all backends, 1 to 16 threads, 1 and 4 processes
     python benchmarks/decode_gpu.py --backends pyav-nvdec --threads 4 --processes 1 2 4 8
+    python benchmarks/decode_gpu.py --rows cpu:16:1 torchcodec-nvdec:1:16 pyav-nvdec:4:4 --seconds-in-all 120
     python benchmarks/decode_gpu.py --clip some.mp4 --seconds 10
 
-`cpu` is the same job left on the CPU, in as many processes as there are cores: what a GPU has to beat.
+`cpu` is the same job left on the CPU, in as many processes as there are cores: what a GPU has to beat. It alone also runs
+where there is no GPU.
 """
 
 from __future__ import annotations
@@ -25,13 +28,18 @@ import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from decode import SIZE, describe, ffmpeg_of_pyav, the_clip, wanted
+from decode import SIZE, describe, the_clip, wanted
 from measure import ROOT, machine, table
+from shared_libraries import with_links
 
 BACKENDS = ["auto", "torchcodec-nvdec", "pyav-nvdec", "pyav-upload", "pyav"]
+# Importing torch, CUDA's context and two clips per thread; a child that takes longer hangs.
+_SECONDS_TO_WARM = 120
+Row = list[Any]
 
 
 def main() -> None:
@@ -41,7 +49,9 @@ def main() -> None:
     parser.add_argument("--backends", nargs="+", choices=[*BACKENDS, "cpu"], default=[*BACKENDS, "cpu"])
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 4, 8, 16])
     parser.add_argument("--processes", nargs="+", type=int, default=[1, 4])
+    parser.add_argument("--rows", nargs="+", type=shape_of, metavar="BACKEND:PROCESSES:THREADS", help="these, in order")
     parser.add_argument("--seconds", type=float, default=6.0, help="per row, after warming up (default: 6)")
+    parser.add_argument("--seconds-in-all", type=float, default=float("inf"), help="begin no row that may last longer")
     parser.add_argument("--child", nargs=2, metavar=("BACKEND", "THREADS"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:
@@ -49,94 +59,122 @@ def main() -> None:
         return
     import torch
 
-    if not torch.cuda.is_available():
+    begun, cores = time.monotonic(), os.cpu_count() or 1
+    shapes = arguments.rows or [
+        shape
+        for backend in arguments.backends
+        for shape in (
+            [(backend, cores, 1)]
+            if backend == "cpu"
+            else [(backend, p, t) for p in arguments.processes for t in arguments.threads]
+        )
+    ]
+    if not torch.cuda.is_available() and any(backend != "cpu" for backend, _, _ in shapes):
         raise SystemExit(f"torch {torch.__version__} finds no GPU here; benchmarks/decode.py measures on a CPU")
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
+    rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="opens2v-bench-") as folder:
         clip = Path(folder, "clip.mp4")
         clip.write_bytes(the_clip(arguments.clip))
-        os.environ["LD_LIBRARY_PATH"] = os.pathsep.join(
-            [str(ffmpeg_of_pyav(Path(folder, "ffmpeg"))), *filter(None, [os.environ.get("LD_LIBRARY_PATH")])]
-        )
-        print(f"{machine()}; {torch.cuda.get_device_name()}; {describe(clip, is_long=False)}\n")
-        rows, notes = [], []
-        for backend in arguments.backends:
-            cores = os.cpu_count() or 1
-            shapes = (
-                [(cores, 1)] if backend == "cpu" else [(p, t) for p in arguments.processes for t in arguments.threads]
-            )
-            for processes, threads in shapes:
-                row, note = measured(clip, backend, processes, threads, arguments.seconds)
-                notes += [note] if note and note not in notes else []
-                rows += [row] if row else []
+        os.environ |= with_links(Path(folder, "libraries"))
+        print(f"{machine()}; {gpu}; {describe(clip, is_long=False)}\n", flush=True)
+        notes, longest = list[str](), arguments.seconds
+        for backend, processes, threads in shapes:
+            start = time.monotonic()
+            if start - begun + longest > arguments.seconds_in_all:
+                notes.append(f"{backend}, {processes}x{threads}: not run, {start - begun:.0f} s have gone")
+                continue
+            row, note = measured(clip, backend, processes, threads, arguments.seconds, Path(folder))
+            longest = max(longest, time.monotonic() - start)
+            notes += [note] if note and note not in notes else []
+            rows += [row] if row else []
+            # As it comes: the last row of a machine that is lent may be cut off.
+            print(json.dumps(row) if row else note, file=sys.stderr, flush=True)
     header = ["backend", "processes", "threads each", "clips/s", "CPU-s per clip", "levels from the CPU", "torch GB"]
     print(table(rows, [*header, "GPU GB", "NVDEC %", "GPU %"]))
     for note in notes:
         print(f"\n{note}")
-    report_targets(rows)
+    report_targets(rows, cores)
 
 
-def report_targets(rows: list[list[Any]]) -> None:
-    """Print the decoder's targets beside the best of what was found."""
+def shape_of(text: str) -> tuple[str, int, int]:
+    """Read `BACKEND:PROCESSES:THREADS`."""
+    backend, processes, threads = text.split(":")
+    if backend not in (*BACKENDS, "cpu"):
+        raise argparse.ArgumentTypeError(f"{backend} is none of {', '.join(BACKENDS)} and cpu")
+    return backend, int(processes), int(threads)
+
+
+def report_targets(rows: list[Row], cores: int) -> None:
+    """Print the decoder's targets beside the best of what was found, and what that had most use of."""
     on_gpu = [row for row in rows if row[0] != "cpu"]
     if not on_gpu:
         return
     best = max(on_gpu, key=lambda row: float(row[3]))
     on_cpu = max((float(row[3]) for row in rows if row[0] == "cpu"), default=0.0)
     print(f"\nbest: {best[0]}, {best[1]} processes of {best[2]} threads")
+    of_auto = max((float(row[3]) for row in on_gpu if row[0].startswith("auto")), default=0.0)
+    levels = max(row[5] for row in on_gpu)
     facts = [
         ("clips/s", float(best[3]), "at least 100", float(best[3]) >= 100),
+        ("clips/s of backend='auto'", of_auto, "at least 100", of_auto >= 100),
         ("clips/s beside the 120 of four PyAV-NVDEC processes", float(best[3]), "above 120", float(best[3]) > 120),
-        (
-            "most levels from the CPU, of all rows",
-            max(row[5] for row in rows),
-            "at most 2",
-            max(row[5] for row in rows) <= 2,
-        ),
+        ("most levels from the CPU, of all rows", levels, "at most 2", levels <= 2),
     ]
     if on_cpu:
         ratio = float(best[3]) / on_cpu
-        facts.append(("times the CPU's cores", ratio, "at least 2", ratio >= 2))
+        facts.append((f"times {cores} cores of the CPU", ratio, "at least 2", ratio >= 2))
     for what, value, bound, is_met in facts:
         print(f"{'met   ' if is_met else 'MISSED'} {what}: {value:.1f}, wanted {bound}")
+    busy = float(best[3]) * float(best[4])
+    print(
+        f"\nin use at the best: {busy:.1f} of {cores} cores, NVDEC {best[8] or '?'}%, the rest of the GPU {best[9] or '?'}%"
+        " (nvidia-smi gives the mean over all decoders of a GPU)"
+    )
 
 
-def measured(clip: Path, backend: str, processes: int, threads: int, seconds: float) -> tuple[list[object] | None, str]:
+def measured(
+    clip: Path, backend: str, processes: int, threads: int, seconds: float, folder: Path
+) -> tuple[Row | None, str]:
     """Run one row: return it and a note, or why there is none."""
-    command = [
-        sys.executable,
-        __file__,
-        "--clip",
-        str(clip),
-        "--seconds",
-        str(seconds),
-        "--child",
-        backend,
-        str(threads),
-    ]
-    with Watch() as watch:
-        running = [
-            subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, bufsize=1
+    command = [sys.executable, __file__, "--clip", str(clip), "--seconds", str(seconds)]
+    command += ["--child", backend, str(threads)]
+    what, errors = f"{backend}, {processes}x{threads}", [folder / f"error{number}" for number in range(processes)]
+    with ExitStack() as stack:
+        watch = stack.enter_context(Watch())
+        running: list[subprocess.Popen[str]] = []
+        stack.callback(_end, running)
+        for path in errors:  # to files: what nobody reads would fill a pipe
+            error = stack.enter_context(path.open("w"))
+            running.append(
+                subprocess.Popen(
+                    command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=error, text=True, bufsize=1
+                )
             )
-            for _ in range(processes)
-        ]
-        try:
-            # All start when all are warm: a line comes from each, then one goes to each.
-            warm = [process.stdout.readline() if process.stdout else "" for process in running]
-            if not all(line.startswith("warm") for line in warm):
-                errors = [process.communicate(timeout=60)[1].strip().splitlines() for process in running]
-                return None, f"{backend}, {processes}x{threads}: {next((e[-1] for e in errors if e), 'ended')[:300]}"
-            watch.restart()
-            outputs = [process.communicate("go\n", timeout=seconds * 5 + 60) for process in running]
-        finally:
-            for process in running:
-                if process.poll() is None:
-                    process.kill()
-    answers: list[dict[str, Any]] = []
-    for output, error in outputs:
-        if not output.strip():
-            return None, f"{backend}, {processes}x{threads}: {error.strip().splitlines()[-1][:300]}"
-        answers.append(json.loads(output.strip().splitlines()[-1]))
+        late = threading.Timer(_SECONDS_TO_WARM, _end, [running])
+        late.start()
+        stack.callback(late.cancel)
+        # All start when all are warm: a line comes from each, then one goes to each.
+        warm = [process.stdout.readline() if process.stdout else "" for process in running]
+        late.cancel()
+        if not all(line.startswith("warm") for line in warm):
+            _end(running)
+            return None, f"{what}: {_why(running, errors)}"
+        watch.restart()
+        for process in running:
+            assert process.stdin is not None
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        late = threading.Timer(5 * seconds + 60, _end, [running])
+        late.start()
+        stack.callback(late.cancel)
+        outputs = [process.stdout.read() if process.stdout else "" for process in running]
+        figures = watch.figures()
+        late.cancel()
+        if not all(output.strip() for output in outputs):
+            _end(running)
+            return None, f"{what}: {_why(running, errors)}"
+    answers: list[dict[str, Any]] = [json.loads(output.strip().splitlines()[-1]) for output in outputs]
     done = sum(answer["clips"] for answer in answers)
     row = [
         backend if answers[0]["ran"] == backend else f"{backend} ({answers[0]['ran']})",
@@ -146,9 +184,22 @@ def measured(clip: Path, backend: str, processes: int, threads: int, seconds: fl
         f"{sum(answer['cpu'] for answer in answers) / done:.3f}",
         max(answer["levels"] for answer in answers),
         f"{sum(answer['torch_bytes'] for answer in answers) / 1e9:.1f}",
-        *watch.figures(),
+        *figures,
     ]
     return row, f"{backend}: {answers[0]['why']}"
+
+
+def _end(running: list[subprocess.Popen[str]]) -> None:
+    for process in running:
+        process.kill()
+        process.wait()
+
+
+def _why(running: list[subprocess.Popen[str]], errors: list[Path]) -> str:
+    """Return the last line that a process said before it failed, else how it ended."""
+    said = [lines[-1][:300] for path in errors if (lines := path.read_text(errors="replace").strip().splitlines())]
+    codes = sorted({process.wait() for process in running})
+    return f"{said[0] if said else 'nothing was said'} (ended with {', '.join(map(str, codes))}; -9: it hung and was ended)"
 
 
 def child(clip: Path, backend: str, num_threads: int, seconds: float) -> None:
@@ -211,12 +262,12 @@ def child(clip: Path, backend: str, num_threads: int, seconds: float) -> None:
 
 
 class Watch:
-    """Samples nvidia-smi twice a second; says nothing where there is none."""
+    """Samples nvidia-smi twice a second; says nothing of what it does not tell."""
 
     def __init__(self) -> None:
-        self._samples: list[tuple[float, float, float]] = []
+        self._samples: list[tuple[float | None, ...]] = []
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._sample)
+        self._thread = threading.Thread(target=self._sample, daemon=True)
 
     def __enter__(self) -> Watch:
         self._thread.start()
@@ -224,7 +275,7 @@ class Watch:
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
-        self._thread.join()
+        self._thread.join(5)  # an nvidia-smi that hangs must not hold up the rest
 
     def restart(self) -> None:
         """Forget what was sampled so far."""
@@ -232,23 +283,26 @@ class Watch:
 
     def figures(self) -> list[str]:
         """Return most memory in GB, mean use of NVDEC and of the GPU in percent."""
-        samples = self._samples[1:] or self._samples
-        if not samples:
-            return ["", "", ""]
-        memory, decoder, gpu = zip(*samples, strict=True)
-        return [f"{max(memory) / 1e3:.1f}", f"{sum(decoder) / len(samples):.0f}", f"{sum(gpu) / len(samples):.0f}"]
+        samples = list(self._samples)
+        columns = [[value for value in column if value is not None] for column in zip(*samples, strict=True)]
+        memory, decoder, gpu = columns or ([], [], [])
+        return [
+            f"{max(memory) / 1e3:.1f}" if memory else "",
+            f"{sum(decoder) / len(decoder):.0f}" if decoder else "",
+            f"{sum(gpu) / len(gpu):.0f}" if gpu else "",
+        ]
 
     def _sample(self) -> None:
         query = ["nvidia-smi", "--query-gpu=memory.used,utilization.decoder,utilization.gpu"]
+        command = [*query, "--format=csv,noheader,nounits", "--id=0"]
         while not self._stop.wait(0.5):
             try:
-                said = subprocess.run(
-                    [*query, "--format=csv,noheader,nounits", "--id=0"], capture_output=True, text=True, check=True
-                ).stdout
-                memory, decoder, gpu = (float(value) for value in said.split(","))
-            except (OSError, ValueError, subprocess.CalledProcessError):
-                return  # no nvidia-smi, or one that does not know NVDEC's use
-            self._samples.append((memory, decoder, gpu))
+                said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout
+            except (OSError, subprocess.SubprocessError):
+                return
+            values = [value.strip() for value in said.strip().split(",")]
+            if len(values) == 3:
+                self._samples.append(tuple(float(v) if v.replace(".", "").isdigit() else None for v in values))
 
 
 if __name__ == "__main__":

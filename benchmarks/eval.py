@@ -77,7 +77,7 @@ def main() -> None:
             if arguments.metrics:
                 import eval_models
 
-                models = eval_models.write_models(Path(folder) / "models", size)
+                models = eval_models.write_models(Path(folder) / "models", size, arguments.metrics)
                 models |= eval_models.write_references(Path(folder))
                 print(metrics_table(cells, arguments.metrics, size, models) + "\n")
             for note in cells.notes:

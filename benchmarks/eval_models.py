@@ -79,8 +79,8 @@ IR50 = [(64, 1)] + [
 ]
 
 
-def write_models(folder: Path, size: str) -> dict[str, str]:
-    """Write models, once; return where they are."""
+def write_models(folder: Path, size: str, metrics: Sequence[str]) -> dict[str, str]:
+    """Write the models that metrics need, once; return where they are, or would be: two have 17 GB each."""
     names = {
         "clip": "clip",
         "head": "head.pth",
@@ -96,11 +96,16 @@ def write_models(folder: Path, size: str) -> dict[str, str]:
         return places
     folder.mkdir(parents=True)
     is_large = size == "published"
-    write_clip(Path(places["clip"]), Path(places["head"]), LARGE_CLIP if is_large else SMALL_CLIP)
-    write_owl(Path(places["owl"]), LARGE_OWL if is_large else SMALL_OWL)
-    write_gme(Path(places["gme"]), is_large=is_large)
-    write_owlv2(Path(places["owlv2"]), is_large=is_large)
-    write_faces(places, is_large=is_large)
+    if "aesthetics" in metrics:
+        write_clip(Path(places["clip"]), Path(places["head"]), LARGE_CLIP if is_large else SMALL_CLIP)
+    if "motion_smoothness" in metrics:
+        write_owl(Path(places["owl"]), LARGE_OWL if is_large else SMALL_OWL)
+    if "gmescore" in metrics or "nexusscore" in metrics:
+        write_gme(Path(places["gme"]), is_large=is_large)
+    if "nexusscore" in metrics:
+        write_owlv2(Path(places["owlv2"]), is_large=is_large)
+    if "facesim" in metrics:
+        write_faces(places, is_large=is_large)
     return places
 
 

@@ -11,6 +11,10 @@ order of the ways changes from run to run:
     datasets stream      `decode_clips` over `load_dataset("opens2v-5m", streaming=True)`: as many threads
     sequential           one clip after the other, for what one of them costs; only with `--only sequential`
 
+With `--device cuda` videos come on a GPU, decoded there or carried there as `decode(backend="auto")` can, and the bytes that
+torch held of its memory are told. "DataLoader, ours" and upstream's demo decode in forked processes, which a GPU's context does
+not survive: they stay on the CPU, and their batches are sent to the GPU as they come.
+
 Every way gives exactly `--clips` clips and no more, and is measured from when it is asked for the first until it has ended,
 with its worker processes: what is decoded ahead is among them. CPU is that of the process and of all its workers; memory is
 the most that they held together at any half second, pages they share counted once (Pss). Packages are imported and rows
@@ -18,6 +22,7 @@ counted beforehand; "first batch" is the only column with that in it.
 
     python benchmarks/loader.py                     # 16 copies of the release's sample clip, or of a generated one
     python benchmarks/loader.py --clips 128 --workers 4 --runs 5
+    python benchmarks/loader.py --clips 128 --batch 16 --workers 16 --device cuda
     python benchmarks/loader.py --catalog ./opens2v-5m --release ./release --where "num_frames > 0"   # without upstream's
     pip install --no-deps --target rivals decord && python benchmarks/loader.py --rivals rivals
 
@@ -43,6 +48,7 @@ from pathlib import Path
 from typing import Any
 
 from measure import ROOT, machine, run_isolated, table
+from shared_libraries import with_links
 
 WAYS = ("ClipLoader", "upstream's demo", "DataLoader, ours", "datasets stream", "sequential")
 Facts = dict[str, Any]
@@ -63,6 +69,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--rivals", type=Path, help="folder with decord, see above")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
     parser.add_argument("--only", nargs="+", choices=WAYS, default=list(WAYS[:-1]))
     parser.add_argument("--child", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -71,7 +78,7 @@ def main() -> None:
         return
     arguments.clips = -(-arguments.clips // arguments.batch) * arguments.batch
     with tempfile.TemporaryDirectory(prefix="opens2v-bench-") as folder:
-        names = ("clips", "frames", "stride", "batch", "workers", "where", "release")
+        names = ("clips", "frames", "stride", "batch", "workers", "where", "release", "device")
         facts: Facts = {name: getattr(arguments, name) for name in names}
         facts |= {"size": [int(side) for side in arguments.size.split("x")], "extracted": None}
         if arguments.catalog is None:
@@ -84,6 +91,8 @@ def main() -> None:
         ways = [way for way in arguments.only if way != "upstream's demo" or facts["extracted"]]
         found: dict[str, list[dict[str, Any]]] = {way: [] for way in ways}
         environment = {"PYTHONPATH": str(arguments.rivals.resolve())} if arguments.rivals else {}
+        if arguments.device != "cpu":
+            environment |= with_links(Path(folder, "libraries"))  # torchcodec's FFmpeg
         for run in range(arguments.runs):
             for way in random.Random(run).sample(ways, len(ways)):
                 command = [sys.executable, __file__, "--child", json.dumps(facts | {"way": way})]
@@ -96,7 +105,7 @@ def main() -> None:
                 print(f"run {run + 1} of {arguments.runs}: {way}: {figures}", file=sys.stderr, flush=True)
     print(
         f"{machine()}; {arguments.clips} clips of {arguments.frames} frames to {arguments.size}, {arguments.workers} workers, "
-        f"batches of {arguments.batch}, {arguments.runs} runs\n"
+        f"batches of {arguments.batch}, on {arguments.device}, {arguments.runs} runs\n"
     )
     report(found)
 
@@ -120,10 +129,11 @@ def report(found: dict[str, list[dict[str, Any]]]) -> None:
                 f"{demo / cpu:.1f}x" if demo else "",
                 f"{median(way, 'first_seconds'):.1f}",
                 f"{median(way, 'peak_bytes') / 1e9:.2f}",
+                f"{gpu_bytes / 1e9:.2f}" if (gpu_bytes := median(way, "gpu_bytes")) else "",
             ]
         )
     header = ["way", "clips/s", "per core", "CPU-s per clip", "less CPU than upstream's", "first batch, s"]
-    print(table(rows, [*header, "memory, GB"]))
+    print(table(rows, [*header, "memory, GB", "of the GPU, GB"]))
     notes = {run["note"] for runs in found.values() for run in runs if run["note"]}
     print("".join(f"\n{note}" for note in sorted(notes)))
 
@@ -150,6 +160,7 @@ def child(facts: Facts) -> None:
         "cpu_per_clip": cpu / count,
         "first_seconds": first,
         "peak_bytes": peak.stop(),
+        "gpu_bytes": torch.cuda.max_memory_allocated() if facts["device"] != "cpu" else 0,
         "note": note_of(facts["way"]),
     }
     print(json.dumps(answer), flush=True)
@@ -169,11 +180,11 @@ def clips_of(facts: Facts) -> Callable[[], Iterator[int]]:
         os.environ["OPENS2V_RELEASE"] = facts["release"] or ""
         chosen: dict[str, Any] = {"data_dir": facts["catalog"], "where": facts["where"]}
         rows = datasets.load_dataset("opens2v-5m", split="train", streaming=True, **chosen).take(num_clips)
-        stream = decode_clips(rows, spec, num_threads=workers)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        stream = decode_clips(rows, spec, num_threads=workers, device=facts["device"])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
         return lambda: (1 for _ in stream)
     if way == "upstream's demo":
         return batches_of(DemoClips(facts["extracted"], spec, num_clips), facts)
-    loader = our_loader(facts, spec)
+    loader = our_loader(facts, spec, on_cpu=way == "DataLoader, ours")
     if way == "ClipLoader":
         return lambda: (len(batch) for batch in loader)
     dataset = loader.as_torch_dataset()
@@ -189,7 +200,7 @@ def one_by_one(dataset: Any, num_clips: int) -> Iterator[int]:
         yield 1
 
 
-def our_loader(facts: Facts, spec: Any) -> Any:
+def our_loader(facts: Facts, spec: Any, *, on_cpu: bool) -> Any:
     """Return a loader of so many clips of the catalog."""
     import opens2v_data
     from opens2v_loaders import ClipLoader, LoaderOptions, Reserve
@@ -198,7 +209,13 @@ def our_loader(facts: Facts, spec: Any) -> Any:
     options = LoaderOptions(num_threads=facts["workers"], max_bad_share=1.0)
     chosen = catalog.row_sizes(facts["where"])["row_id"][: facts["clips"]]
     return ClipLoader(
-        catalog, clip=spec, batch_size=facts["batch"], include=chosen, reserve=Reserve(spares=0), options=options
+        catalog,
+        clip=spec,
+        batch_size=facts["batch"],
+        include=chosen,
+        reserve=Reserve(spares=0),
+        options=options,
+        device="cpu" if on_cpu else facts["device"],
     )
 
 
@@ -211,7 +228,7 @@ def batches_of(dataset: Any, facts: Facts) -> Callable[[], Iterator[int]]:
         return torch.stack([sample["video"] for sample in samples])
 
     loader = DataLoader(dataset, batch_size=facts["batch"], num_workers=facts["workers"], collate_fn=keep)
-    return lambda: (len(videos) for videos in loader)
+    return lambda: (len(videos.to(facts["device"])) for videos in loader)
 
 
 class DemoClips:
