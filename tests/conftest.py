@@ -12,6 +12,7 @@ import pytest
 
 from localhub import LocalHub
 from madeonce import made_once
+from opens2v_data.archive.crew import Crew
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+MAY_HEDGE = Crew._may_hedge
 REAL_RELEASE = Path(__file__).parents[2] / "shared" / "upstream_sample" / "release"
 
 
@@ -32,6 +34,20 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         patch.delenv("OPENS2V_CACHE", raising=False)
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _late_requests_are_sent_once() -> Iterator[None]:
+    """On a machine that stands still for a second requests are late, are sent a second time, and are counted."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("opens2v_data.archive.crew.Crew._may_hedge", lambda crew: False)
+        yield
+
+
+@pytest.fixture
+def late_requests_are_sent_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As they are outside of tests."""
+    monkeypatch.setattr("opens2v_data.archive.crew.Crew._may_hedge", MAY_HEDGE)
 
 
 @pytest.fixture(scope="session")

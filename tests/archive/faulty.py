@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from archive.fetched import wait_until
 from archive.tars import MP4_START, cut, written_by_tarfile
 from opens2v_data.archive import MemoryStore, Part, index_part
 from opens2v_data.archive.fetch import Wanted
@@ -127,6 +128,34 @@ class FaultyStore:
         return b"<html>an error's page</html>".ljust(length)[:length] if fault == "wrong" else data
 
 
+class RefusesToOpen(MemoryStore):
+    """A store that gives no sizes.
+
+    Args:
+        files: what it has.
+        status: of the refusal; None to give sizes after all.
+        until: what must be so before an answer comes.
+
+    Attributes:
+        asked: for whose sizes.
+    """
+
+    def __init__(self, files: dict[str, bytes], status: int, *, until: Callable[[], bool] | None = None) -> None:
+        super().__init__(files)
+        self.status: int | None = status
+        self.asked: list[str] = []
+        self._until = until
+
+    def size(self, path: str) -> int:
+        self.asked.append(path)
+        if self.status is None:
+            return super().size(path)
+        assert self._until is None or wait_until(self._until)
+        raise RemoteError(
+            f"{path}: the Hub answered {self.status}", status=self.status, is_retryable=self.status >= 500
+        )
+
+
 class SlowLine:
     """A store with a latency and a line that gives so many bytes a second to all reads together.
 
@@ -134,7 +163,7 @@ class SlowLine:
         store: what reads go to.
         latency_seconds: of each read.
         bytes_per_second: of all reads together.
-        refuse_above: more reads at once than this get a 429.
+        refuse_above: more reads at once than this get a 429; none is answered before there were so many.
     """
 
     def __init__(
@@ -150,6 +179,7 @@ class SlowLine:
         self._lock = threading.Lock()
         self._line_free_at = 0.0
         self._num_at_once = self.num_refused = self.max_at_once = 0
+        self._is_crowded = threading.Event()
 
     def size(self, path: str) -> int:
         return self._store.size(path)
@@ -159,11 +189,14 @@ class SlowLine:
             self._num_at_once += 1
             self.max_at_once = max(self.max_at_once, self._num_at_once)
             is_refused = self._refuse_above is not None and self._num_at_once > self._refuse_above
+            if is_refused or self._refuse_above is None:
+                self._is_crowded.set()
             self.num_refused += is_refused
             now = time.monotonic()
             if not is_refused:
                 self._line_free_at = max(now, self._line_free_at) + length / self._bytes_per_second
             until = max(now + self._latency_seconds, 0.0 if is_refused else self._line_free_at)
+        self._is_crowded.wait()
         time.sleep(until - now)
         with self._lock:
             self._num_at_once -= 1

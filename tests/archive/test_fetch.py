@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 import tracemalloc
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,47 +18,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from archive.faulty import FaultyStore, SlowLine, Watched, clips_in_a_tar, wanted_of
+from archive.faulty import FaultyStore, RefusesToOpen, Watched, clips_in_a_tar, wanted_of
+from archive.fetched import delivered, keys_and_bytes, only, repeated, wait_until
 from archive.tars import MP4_START, cut, written_by_tarfile
-from opens2v_data.archive import MemoryStore, Part, Piece, piece_sizes
+from opens2v_data.archive import MemoryStore, Part, Piece
 from opens2v_data.archive.cache import ClipCache
 from opens2v_data.archive.fetch import Delivered, Failed, Fetcher, FetchOptions, Wanted
-from opens2v_data.archive.http import Counters
-from opens2v_data.archive.piece_sizes import PieceSizes
-from opens2v_data.archive.plan import Clip, Request, spans_of
-from opens2v_data.errors import ArchiveError, DeadlineError, MissingPieceError, RemoteError, ShortReadError
+from opens2v_data.errors import ArchiveError, MissingPieceError, RemoteError, ShortReadError
 
-QUICK = FetchOptions(deadline_seconds=10)
 KIB, MIB = 1 << 10, 1 << 20
-
-
-def keys_and_bytes(clips: list[Delivered | Failed]) -> dict[Any, bytes]:
-    return {clip.wanted.key: bytes(clip.data) for clip in clips if isinstance(clip, Delivered)}
-
-
-def only(clips: list[Delivered | Failed]) -> Failed:
-    assert len(clips) == 1
-    assert isinstance(clips[0], Failed)
-    return clips[0]
-
-
-def delivered(clips: Iterable[Delivered | Failed]) -> Iterator[Delivered]:
-    return (clip for clip in clips if isinstance(clip, Delivered))
-
-
-def repeated(wanted: Wanted, num_clips: int) -> Iterator[Wanted]:
-    return (replace(wanted, key=key) for key in range(num_clips))
-
-
-def wait_until(is_so: Any, seconds: float = 5.0) -> bool:
-    end = time.monotonic() + seconds
-    while not is_so() and time.monotonic() < end:
-        time.sleep(0.005)
-    return is_so()
 
 
 def num_fetch_threads() -> int:
     return sum(thread.name == "opens2v-fetch" for thread in threading.enumerate())
+
+
+def num_kept() -> int:
+    gc.collect()
+    return sum(isinstance(kept, Delivered) for kept in gc.get_objects())
 
 
 # -- whole, in order, once -----------------------------------------------------------------------------------------------
@@ -127,8 +104,7 @@ def test_in_index_order_neighbours_share_requests_and_under_a_shuffle_they_do_no
 def test_gaps_are_read_over_up_to_a_limit_in_bytes(merge_gap_bytes: int, num_requests: int):
     store, wanted, data = clips_in_a_tar(300, min_bytes=200 * KIB - 16, max_bytes=200 * KIB - 16, num_pieces=1)
     wanted.pop(290)  # a gap of 200 KiB, 0.3% of what comes before; the others are 512 bytes
-    # On a busy machine one is late, and would be sent twice.
-    options = FetchOptions(max_merged_bytes=100 * MIB, merge_gap_bytes=merge_gap_bytes, hedge_after=None)
+    options = FetchOptions(max_merged_bytes=100 * MIB, merge_gap_bytes=merge_gap_bytes)
     del data[290]
     assert keys_and_bytes(list(Fetcher(store, options).fetch(wanted))) == data
     assert store.num_requests == num_requests
@@ -195,7 +171,7 @@ def test_with_a_server_that_fails_often_what_is_delivered_is_right_and_everythin
     random.Random(1).shuffle(wanted)
     faults = {"503": 0.05, "429": 0.02, "cut": 0.02, "short": 0.01, "wrong": 0.01}
     faulty = FaultyStore(store, faults, seed=3)
-    fetcher = Fetcher(faulty, QUICK)
+    fetcher = Fetcher(faulty)
     clips = list(fetcher.fetch(wanted, ordered=ordered))
     stats = fetcher.stats
     assert stats.num_planned == 300 == len(clips) == stats.num_delivered + stats.num_failed
@@ -211,7 +187,7 @@ def test_with_a_server_that_fails_often_what_is_delivered_is_right_and_everythin
 def test_a_server_that_never_gives_fails_every_clip_with_its_place_and_status():
     store, wanted, _ = clips_in_a_tar(3, min_bytes=100, max_bytes=200, num_pieces=1)
     faulty = FaultyStore(store, {"503": 1.0})
-    clips = list(Fetcher(faulty, replace(QUICK, attempts=2, merge_gap_bytes=0)).fetch(wanted))
+    clips = list(Fetcher(faulty, FetchOptions(attempts=2, merge_gap_bytes=0)).fetch(wanted))
     assert [clip.wanted for clip in clips] == wanted
     assert faulty.num_requests == 6
     for clip in clips:
@@ -242,7 +218,7 @@ def test_a_piece_that_ends_early_fails_only_the_clips_behind_its_end():
             return wanted[0].part.size_bytes
 
     cut_store = CutShort({path: store.files[path][: wanted[5].offset + 10]})
-    clips = list(Fetcher(cut_store, QUICK).fetch(wanted))
+    clips = list(Fetcher(cut_store).fetch(wanted))
     assert keys_and_bytes(clips) == {key: data[key] for key in range(5)}
     failed = [clip for clip in clips if isinstance(clip, Failed)]
     assert [clip.wanted.key for clip in failed] == [5, 6, 7]
@@ -259,7 +235,7 @@ def test_a_piece_of_another_size_is_asked_about_once_and_fails_its_clips_with_ad
             asked.append(path)
             return super().size(path) + (path == second.path)
 
-    clips = list(Fetcher(Changed(store.files), QUICK).fetch(wanted, ordered=False))
+    clips = list(Fetcher(Changed(store.files)).fetch(wanted, ordered=False))
     assert sorted(asked) == [first.path, second.path]
     failed = [clip for clip in clips if isinstance(clip, Failed)]
     assert keys_and_bytes(clips).items() <= data.items()
@@ -269,67 +245,16 @@ def test_a_piece_of_another_size_is_asked_about_once_and_fails_its_clips_with_ad
         assert "recorded were" in clip.reason and "index the part anew" in clip.reason
 
 
-class RefusesToOpen(MemoryStore):
-    """A store that gives no sizes, after a while."""
-
-    def __init__(self, files: dict[str, bytes], status: int, *, seconds: float) -> None:
-        super().__init__(files)
-        self.status: int | None = status
-        self.asked: list[str] = []
-        self._seconds = seconds
-
-    def size(self, path: str) -> int:
-        self.asked.append(path)
-        time.sleep(self._seconds)
-        if self.status is not None:
-            raise RemoteError(
-                f"{path}: the Hub answered {self.status}", status=self.status, is_retryable=self.status >= 500
-            )
-        return super().size(path)
-
-
 def test_a_refusal_to_open_a_piece_is_asked_for_once_and_fails_all_its_clips():
     store, wanted, _ = clips_in_a_tar(60, min_bytes=2000, max_bytes=3000, num_pieces=3)
-    refusing = RefusesToOpen(store.files, 401, seconds=0.0)
-    clips = list(Fetcher(refusing, replace(QUICK, merge_gap_bytes=0)).fetch(wanted))
+    refusing = RefusesToOpen(store.files, 401)
+    clips = list(Fetcher(refusing, FetchOptions(merge_gap_bytes=0)).fetch(wanted))
     assert sorted(refusing.asked) == sorted(store.files)
     assert [clip.wanted for clip in clips] == wanted
     for clip in clips:
         assert isinstance(clip, Failed) and isinstance(clip.error, RemoteError)
         assert clip.error.status == 401
         assert f"member {clip.wanted.name}, part total_part1, byte {clip.wanted.offset} (piece " in clip.reason
-
-
-def test_an_opening_that_fails_now_and_may_not_later_fails_for_all_who_wait_for_it_at_once():
-    store, wanted, _ = clips_in_a_tar(8, min_bytes=2000, max_bytes=3000, num_pieces=1)
-    busy = RefusesToOpen(store.files, 503, seconds=0.5)
-    fetcher = Fetcher(busy, replace(QUICK, attempts=1, merge_gap_bytes=0))
-    clips = list(fetcher.fetch(wanted))
-    assert len(busy.asked) == 1
-    assert all(isinstance(clip, Failed) and "the Hub answered 503" in clip.reason for clip in clips)
-    busy.status = None
-    assert len(list(delivered(fetcher.fetch(wanted)))) == 8
-
-
-def test_a_refusal_is_remembered_for_a_while_and_a_passing_error_is_not(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(piece_sizes, "_REMEMBER_SECONDS", 0.2)
-    store, (wanted,), _ = clips_in_a_tar(1, min_bytes=100, max_bytes=100, num_pieces=1)
-    refusing = RefusesToOpen(store.files, 403, seconds=0.0)
-    request = Request(Clip(wanted, spans_of(wanted, max_bytes=MIB)), 0)
-    sizes = PieceSizes(refusing)
-    for _ in range(3):
-        with pytest.raises(RemoteError, match="the Hub answered 403"):
-            sizes.check(request)
-    assert len(refusing.asked) == 1
-    time.sleep(0.25)
-    refusing.status = 503
-    for number in (2, 3):
-        with pytest.raises(RemoteError, match="the Hub answered 503"):
-            sizes.check(request)
-        assert len(refusing.asked) == number
-    refusing.status = None
-    sizes.check(request)
-    assert sizes.is_checked(request.path)
 
 
 def test_an_exception_that_is_no_fault_of_the_store_is_raised_where_the_clips_are_taken():
@@ -424,214 +349,6 @@ def test_unpacked_files_that_do_not_start_at_zero_are_refused():
     assert "offset 512 with 4 bytes cannot be" in only(list(Fetcher(MemoryStore({})).fetch([wanted]))).reason
 
 
-# -- time --------------------------------------------------------------------------------------------------------------
-
-
-def test_a_clip_that_hangs_fails_at_its_deadline_and_the_others_come():
-    store, wanted, data = clips_in_a_tar(60, min_bytes=100, max_bytes=200, num_pieces=1)
-    hang = threading.Event()
-
-    def before(path: str, start: int, length: int) -> None:
-        if start == wanted[7].offset:
-            hang.wait()
-
-    options = FetchOptions(deadline_seconds=0.3, hedge_after=None, merge_gap_bytes=0)
-    began = time.monotonic()
-    try:
-        clips = list(Fetcher(Watched(store.files, before), options).fetch(wanted))
-    finally:
-        hang.set()
-    assert 0.3 <= time.monotonic() - began < 5
-    (failed,) = [clip for clip in clips if isinstance(clip, Failed)]
-    assert failed.wanted.key == 7
-    assert isinstance(failed.error, DeadlineError)
-    assert failed.reason.startswith("deadline passed: member part_001/7/video.mp4, part total_part1, byte ")
-    assert "did not come in 0.3 s" in failed.reason
-    assert keys_and_bytes(clips) == {key: value for key, value in data.items() if key != 7}
-
-
-def test_when_every_read_hangs_every_clip_still_ends_and_few_threads_are_used():
-    store, wanted, _ = clips_in_a_tar(30, min_bytes=100, max_bytes=200)
-    faulty = FaultyStore(store, {"hang": 1.0})
-    options = FetchOptions(
-        min_concurrency=2, max_concurrency=4, deadline_seconds=0.1, hedge_after=None, merge_gap_bytes=0
-    )
-    fetcher = Fetcher(faulty, options)
-    try:
-        clips = list(fetcher.fetch(wanted, ordered=False))
-        assert faulty.num_requests <= 8
-    finally:
-        faulty.release.set()
-    assert fetcher.stats.num_failed == 30
-    assert all(isinstance(clip, Failed) and isinstance(clip.error, DeadlineError) for clip in clips)
-
-
-def test_clips_in_line_have_no_clock_so_a_slow_line_fails_none():
-    store, wanted, _ = clips_in_a_tar(12, min_bytes=100, max_bytes=200)
-    options = FetchOptions(min_concurrency=1, max_concurrency=1, deadline_seconds=0.5, merge_gap_bytes=0)
-    fetcher = Fetcher(FaultyStore(store, latency_seconds=0.08), options)
-    list(fetcher.fetch(wanted))
-    assert fetcher.stats.num_delivered == 12
-
-
-def test_waiting_for_a_pieces_size_has_a_clock_of_its_own():
-    store, wanted, data = clips_in_a_tar(4, min_bytes=100, max_bytes=200, num_pieces=1)
-
-    class SlowToOpen(MemoryStore):
-        def size(self, path: str) -> int:
-            time.sleep(0.4)  # as while the Hub's quota is used up
-            return super().size(path)
-
-    options = FetchOptions(deadline_seconds=0.2, merge_gap_bytes=0)
-    assert keys_and_bytes(list(Fetcher(SlowToOpen(store.files), options).fetch(wanted))) == data
-    clips = list(Fetcher(SlowToOpen(store.files), replace(options, open_seconds=0.1)).fetch(wanted))
-    assert len(clips) == 4
-    assert all(
-        isinstance(clip, Failed) and "the size of its piece did not come in 0.1 s" in clip.reason for clip in clips
-    )
-
-
-def test_a_server_that_asks_for_a_wait_beyond_the_deadline_fails_the_clip_at_once():
-    store, wanted, _ = clips_in_a_tar(1, min_bytes=100, max_bytes=100, num_pieces=1)
-
-    def later(path: str, start: int, length: int) -> None:
-        raise RemoteError("the server answered 429", status=429, is_retryable=True, retry_after_seconds=300)
-
-    began = time.monotonic()
-    failed = only(list(Fetcher(Watched(store.files, later)).fetch(wanted)))
-    assert time.monotonic() - began < 5
-    assert isinstance(failed.error, DeadlineError)
-    assert "At last: the server answered 429" in failed.reason
-
-
-class ToldToWait(MemoryStore):
-    """A store that, as those over HTTP do, sleeps through a Retry-After in its first reads, and says so."""
-
-    def __init__(self, files: dict[str, bytes], *, seconds: float, hang: threading.Event | None = None) -> None:
-        super().__init__(files)
-        self.counters = Counters()
-        self._seconds, self._hang = seconds, hang
-        self._begun_at = 0.0
-
-    def read_range(self, path: str, start: int, length: int) -> bytes:
-        self._begun_at = self._begun_at or time.monotonic()
-        self.counters.waiting_until = self._begun_at + self._seconds
-        if self._hang is None:
-            time.sleep(max(0.0, self.counters.waiting_until - time.monotonic()))
-        else:
-            self._hang.wait()
-        return super().read_range(path, start, length)
-
-
-@pytest.mark.parametrize("ordered", [True, False])
-def test_while_the_store_waits_as_the_server_told_it_clocks_stand_still_and_nothing_is_sent_twice(ordered: bool):
-    store, wanted, data = clips_in_a_tar(40, min_bytes=100, max_bytes=200, num_pieces=1)
-    options = FetchOptions(
-        min_concurrency=4, max_concurrency=4, deadline_seconds=0.3, hedge_after=1, hedge_min_seconds=0.02,
-        merge_gap_bytes=0,
-    )  # fmt: skip
-    fetcher = Fetcher(ToldToWait(store.files, seconds=1.2), options)
-    began = time.monotonic()
-    assert keys_and_bytes(list(fetcher.fetch(wanted, ordered=ordered))) == data
-    assert time.monotonic() - began >= 1.2
-    assert fetcher.stats.num_hedges == 0
-    assert fetcher.stats.num_requests == 40
-
-
-@pytest.mark.parametrize(("waits_for", "fails_after"), [(0.5, 0.8), (1000, 1.1)])
-def test_clocks_go_on_after_the_wait_and_stand_still_no_longer_than_a_pieces_opening_may_take(
-    waits_for: float, fails_after: float
-):
-    store, wanted, _ = clips_in_a_tar(1, min_bytes=100, max_bytes=100, num_pieces=1)
-    hang = threading.Event()
-    options = FetchOptions(deadline_seconds=0.3, open_seconds=0.8, hedge_after=None)
-    began = time.monotonic()
-    try:
-        failed = only(list(Fetcher(ToldToWait(store.files, seconds=waits_for, hang=hang), options).fetch(wanted)))
-    finally:
-        hang.set()
-    assert isinstance(failed.error, DeadlineError)
-    assert fails_after <= time.monotonic() - began + 0.05 < fails_after + 1
-
-
-def test_an_opening_that_waits_as_told_takes_no_time_of_its_clip():
-    store, wanted, data = clips_in_a_tar(3, min_bytes=100, max_bytes=200, num_pieces=1)
-
-    class QuotaIsUsedUp(MemoryStore):
-        counters = Counters()
-
-        def size(self, path: str) -> int:
-            self.counters.waiting_until = time.monotonic() + 0.6
-            time.sleep(0.6)
-            return super().size(path)
-
-    options = FetchOptions(deadline_seconds=0.2, open_seconds=0.4, merge_gap_bytes=0)
-    assert keys_and_bytes(list(Fetcher(QuotaIsUsedUp(store.files), options).fetch(wanted))) == data
-
-
-@pytest.mark.parametrize(("knows_until", "comes"), [(10.0, True), (0.0, False)])
-def test_a_wait_that_the_store_announces_may_be_longer_than_the_deadline(knows_until: float, comes: bool):
-    store, wanted, _ = clips_in_a_tar(1, min_bytes=100, max_bytes=100, num_pieces=1)
-    refused: list[int] = []
-
-    class RefusesOnce(MemoryStore):
-        counters = Counters()
-
-        def read_range(self, path: str, start: int, length: int) -> bytes:
-            if refused:
-                return super().read_range(path, start, length)
-            refused.append(start)
-            self.counters.waiting_until = time.monotonic() + knows_until if knows_until else 0.0
-            raise RemoteError("answered 429", status=429, is_retryable=True, retry_after_seconds=0.5)
-
-    (clip,) = Fetcher(RefusesOnce(store.files), FetchOptions(deadline_seconds=0.2)).fetch(wanted)
-    assert isinstance(clip, Delivered) == comes
-
-
-def test_a_late_request_is_sent_again_and_the_first_answer_counts():
-    store, wanted, data = clips_in_a_tar(200, min_bytes=1000, max_bytes=1200, num_pieces=1)
-    release = threading.Event()
-    hung: list[int] = []
-
-    def before(path: str, start: int, length: int) -> None:
-        time.sleep(0.001)
-        if start == wanted[150].offset and not hung:
-            hung.append(start)
-            release.wait()
-
-    options = FetchOptions(hedge_min_seconds=0.1, merge_gap_bytes=0)
-    watched = Watched(store.files, before)
-    fetcher = Fetcher(watched, options)
-    began = time.monotonic()
-    clips = list(fetcher.fetch(wanted))
-    assert time.monotonic() - began < 5
-    assert keys_and_bytes(clips) == data
-    assert fetcher.stats.num_hedges == 1
-    assert fetcher.stats.num_wasted_bytes == 0
-    release.set()
-    assert wait_until(lambda: fetcher.stats.num_wasted_bytes == wanted[150].size_bytes)
-
-
-def test_few_requests_are_sent_twice_even_when_all_are_late():
-    store, wanted, data = clips_in_a_tar(150, min_bytes=1000, max_bytes=1200, num_pieces=1)
-    options = FetchOptions(
-        hedge_min_seconds=0.01, hedge_after=1.0, merge_gap_bytes=0, min_concurrency=32, max_concurrency=32
-    )
-    faulty = FaultyStore(store, {"late": 0.3}, seconds=0.15)
-    fetcher = Fetcher(faulty, options)
-    assert keys_and_bytes(list(fetcher.fetch(wanted))) == data
-    assert faulty.injected["late"] > 30
-    assert fetcher.stats.num_hedges <= 4  # two, and 2% of some 150
-
-
-def test_without_hedging_nothing_is_sent_twice():
-    store, wanted, _ = clips_in_a_tar(40, min_bytes=1000, max_bytes=1200)
-    faulty = FaultyStore(store, {"late": 0.1}, seconds=0.3)
-    fetcher = Fetcher(faulty, FetchOptions(hedge_min_seconds=0.01, hedge_after=None))
-    list(fetcher.fetch(wanted))
-    assert fetcher.stats.num_hedges == 0
-
-
 # -- memory and laziness -----------------------------------------------------------------------------------------------
 
 
@@ -695,8 +412,8 @@ def test_clips_that_were_taken_are_held_by_no_thread():
     clips = Fetcher(store, FetchOptions(merge_gap_bytes=0)).fetch(iter(wanted))
     for _ in range(64):
         next(clips)  # and not ended: its threads wait for more
-    gc.collect()
-    assert not [kept for kept in gc.get_objects() if isinstance(kept, Delivered)]
+    # The last one's thread may not have let go of it yet.
+    assert wait_until(lambda: not num_kept())
     clips.close()
 
 
@@ -708,36 +425,52 @@ def test_failures_that_are_kept_hold_no_bytes_of_other_clips():
     failed = [clip for clip in Fetcher(store).fetch(wanted) if isinstance(clip, Failed)]
     assert [clip.wanted for clip in failed] == [wanted[3], wanted[5], wanted[7]]
     assert wait_until(lambda: num_fetch_threads() == 0)
-    gc.collect()
-    assert not [kept for kept in gc.get_objects() if isinstance(kept, Delivered)]
+    assert not num_kept()
 
 
 def test_a_slow_iterable_does_not_hold_up_what_has_come():
     store, wanted, _ = clips_in_a_tar(20, min_bytes=100, max_bytes=200)
+    given = threading.Event()
     num_read = 0
+
+    class Gives(MemoryStore):
+        def read_range(self, path: str, start: int, length: int) -> bytes:
+            data = super().read_range(path, start, length)
+            given.set()
+            return data
 
     def slow() -> Iterator[Wanted]:
         nonlocal num_read
         for clip in wanted:
             num_read += 1
             yield clip
-            time.sleep(0.05)
+            time.sleep(0.05)  # longer than is planned in one go, so that what was read so far is sent
+            if num_read == 2:
+                assert given.wait(100)
+                assert wait_until(lambda: num_kept() > 0)
 
-    clips = Fetcher(store).fetch(slow())
+    clips = Fetcher(Gives(store.files)).fetch(slow())
     next(clips)
-    assert num_read < len(wanted) / 2
+    assert num_read == 3
     assert len(list(clips)) == len(wanted) - 1
 
 
 def test_an_early_end_stops_the_threads():
     store, wanted, _ = clips_in_a_tar(200, min_bytes=100, max_bytes=200)
     assert wait_until(lambda: num_fetch_threads() == 0)
-    faulty = FaultyStore(store, latency_seconds=0.01)
-    for clip in Fetcher(faulty, FetchOptions(merge_gap_bytes=0)).fetch(wanted):
+    has_left = threading.Event()
+
+    def before(path: str, start: int, length: int) -> None:
+        if start != wanted[0].offset or path != wanted[0].part.pieces[0].path:
+            has_left.wait()
+
+    watched = Watched(store.files, before)
+    for clip in Fetcher(watched, FetchOptions(merge_gap_bytes=0)).fetch(wanted):
         assert isinstance(clip, Delivered)
         break
+    has_left.set()
     assert wait_until(lambda: num_fetch_threads() == 0)
-    assert faulty.num_requests < 200
+    assert watched.num_requests < 200
 
 
 def test_a_finished_iterator_leaves_no_thread():
@@ -763,7 +496,7 @@ print(len(next(clips).data))
         [sys.executable, "-c", code],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=200,
         check=False,
         cwd=root,
         env={"PYTHONPATH": f"{root}:{root / 'tests'}"},
@@ -788,7 +521,7 @@ def ends_well_in_a_child(act: Callable[[], object]) -> bool:
     """Say whether something ends without an error in a forked process."""
     child = os.fork()
     if child == 0:
-        signal.alarm(10)  # what hangs is killed by it
+        signal.alarm(100)  # what hangs is killed by it
         try:
             act()
         except BaseException as error:  # noqa: BLE001 - nothing of pytest may run in the child
@@ -834,54 +567,6 @@ def test_an_iterator_that_is_taken_into_a_fork_is_refused_there_and_may_be_dropp
     else:
         assert ends_well_in_a_child(use)
     assert len(keys_and_bytes(list(clips["used"]))) == len(data) - 1
-
-
-# -- pace, with threads (test_pacing.py has its rules) -----------------------------------------------------------------
-
-
-def test_concurrency_rises_where_latency_is_what_costs_time():
-    store, wanted, _ = clips_in_a_tar(1, min_bytes=1000, max_bytes=1000)
-    line = SlowLine(store, latency_seconds=0.1, bytes_per_second=1e9)
-    fetcher = Fetcher(line, FetchOptions(merge_gap_bytes=0))
-    assert len(list(fetcher.fetch(repeated(wanted[0], 600)))) == 600
-    assert 32 < line.max_at_once <= 128
-    assert fetcher.stats.concurrency > 32
-
-
-def test_concurrency_stays_low_where_the_line_is_full():
-    store, wanted, _ = clips_in_a_tar(1, min_bytes=10_000, max_bytes=10_000)
-    line = SlowLine(store, latency_seconds=0.001, bytes_per_second=5e6)
-    fetcher = Fetcher(line, FetchOptions(merge_gap_bytes=0))
-    assert len(list(fetcher.fetch(repeated(wanted[0], 400)))) == 400
-    assert fetcher.stats.concurrency <= 64
-    assert fetcher.stats.num_hedges == 0
-
-
-def test_concurrency_falls_when_the_server_says_429_and_all_comes_all_the_same():
-    store, wanted, _ = clips_in_a_tar(1, min_bytes=1000, max_bytes=1000)
-    line = SlowLine(store, latency_seconds=0.02, bytes_per_second=1e9, refuse_above=40)
-    fetcher = Fetcher(line, FetchOptions(merge_gap_bytes=0, attempts=8))
-    fetcher._pace.limit = 128  # as it may have become before the server was busy
-    clips = list(fetcher.fetch(repeated(wanted[0], 600)))
-    assert line.num_refused > 0
-    assert len(list(delivered(clips))) == 600
-    assert fetcher.stats.concurrency <= 80
-
-
-class RetriesInside(MemoryStore):
-    """A store that, as those over HTTP do, deals with refusals itself and counts them."""
-
-    @property
-    def counters(self) -> Counters:
-        return Counters(num_retries=self.num_requests)
-
-
-def test_refusals_that_a_store_dealt_with_itself_make_concurrency_fall_too():
-    store, wanted, _ = clips_in_a_tar(60, min_bytes=1000, max_bytes=1000)
-    fetcher = Fetcher(RetriesInside(store.files), FetchOptions(merge_gap_bytes=0))
-    fetcher._pace.limit = 128
-    assert len(list(delivered(fetcher.fetch(wanted)))) == 60
-    assert fetcher.stats.concurrency <= 96
 
 
 # -- the cache ---------------------------------------------------------------------------------------------------------
