@@ -43,7 +43,7 @@ from opens2v_data.catalog.schemas import SCHEMA_VERSION
 from opens2v_data.catalog.units import Quarantined, UnitPlan, UnitResult, load_result, remove_unfinished
 from opens2v_data.catalog.workers import Meter, Progress, run_units
 from opens2v_data.errors import CatalogError, CatalogNotFoundError, IngestError
-from opens2v_data.release.files import ReleaseFiles
+from opens2v_data.release.files import ReleaseFiles, is_text, readable
 from opens2v_data.release.hugejson import HugeObject, split_bytes
 from opens2v_data.release.layout import Release, VideoPart, part_of
 from opens2v_data.release.records import RawRecord, decode_record
@@ -185,8 +185,12 @@ def _refuse_other_places(root: Path, release: Release, options: IngestOptions) -
     """Keep what is not this catalog: a release, somebody's folder, the catalog of another release.
 
     Raises:
-        IngestError: one of these is at `root`.
+        IngestError: one of these is at `root`, or its path is not UTF-8.
     """
+    if not is_text(full := root.absolute()):
+        raise IngestError(
+            f"expected a catalog below folders named in UTF-8, found {readable(full)}; name another place"
+        )
     if (root / "Jsons").is_dir() or (root / "Videos").is_dir():
         raise IngestError(
             f"expected a folder for the catalog, found a release at {root}; name another, for example ./opens2v-5m"

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from opens2v_data.archive.addresses import is_remote
 from opens2v_data.errors import CatalogNotFoundError
+from opens2v_data.release.files import is_text, readable
 
 ENVIRONMENT_VARIABLE = "OPENS2V_CATALOG"
 LOCAL_FOLDER = "opens2v-5m"
@@ -28,14 +29,14 @@ def find_catalog(data_dir: str | os.PathLike[str] | None = None) -> Path | str:
     """Return the catalog's folder, or its address as text, by the rule above; `Catalog.open` checks that one is there.
 
     Raises:
-        CatalogNotFoundError: nothing is named and nothing lies where it could.
+        CatalogNotFoundError: nothing is named and nothing lies where it could, or the folder's path is not UTF-8.
     """
     if data_dir is not None:
         return _place(data_dir)
     if named := os.environ.get(ENVIRONMENT_VARIABLE):
         return _place(named)
     if (Path(LOCAL_FOLDER) / "manifest.json").is_file():
-        return Path(LOCAL_FOLDER).absolute()
+        return _place(Path(LOCAL_FOLDER).absolute())
     if (default := default_catalog()) is not None:
         return default
     raise CatalogNotFoundError(
@@ -73,4 +74,10 @@ def set_default_catalog(root: Path | str) -> Path:
 def _place(named: str | os.PathLike[str]) -> Path | str:
     if isinstance(named, str) and is_remote(named):
         return named
-    return Path(named).expanduser()
+    place = Path(named).expanduser()
+    # DuckDB and tantivy take paths as UTF-8 only.
+    if not is_text(full := place.absolute()):
+        raise CatalogNotFoundError(
+            f"expected a catalog below folders named in UTF-8, found {readable(full)}; rename it"
+        )
+    return place

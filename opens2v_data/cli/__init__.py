@@ -43,6 +43,7 @@ from opens2v_data.cli import (
 )
 from opens2v_data.cli.output import fault_text, note, take_any_text
 from opens2v_data.errors import Opens2vError
+from opens2v_data.release.files import is_text, readable
 
 COMMANDS = (
     demo_release,
@@ -138,6 +139,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if argv is None else list(argv)
     if wrong := next((word for word in words if _NO_VALUE.fullmatch(word)), None):
         parser.error(f"expected a value in {wrong}, found two dashes")
+    if wrong := next((word for word in words if not is_text(word)), None):
+        parser.error(f"expected UTF-8, found {readable(wrong)}; give the file or folder another name")
     arguments, rest = parser.parse_known_args(_with_descending(words))
     if rest and not _take_rest(arguments, rest):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
@@ -162,6 +165,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return code
     except OSError as error:
         note(f"error: {fault_text(error)}")
+        return 1
+    except RuntimeError as error:
+        # What pathlib raises for a user that the system does not know, as in a container started with a number for one.
+        if "home directory" not in str(error):
+            raise
+        note("error: this user has no home folder; set HOME to a folder that may be written")
         return 1
     except SystemError as error:
         # What becomes of a Ctrl-C that comes while a compiled module is imported.

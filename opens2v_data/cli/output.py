@@ -31,6 +31,19 @@ def take_any_text(stream: TextIO) -> None:
             stream.reconfigure(encoding="utf-8")  # pyright: ignore[reportAttributeAccessIssue]
 
 
+HOME = "HOME"
+
+_KEPT = {
+    HOME: "~",
+    "XDG_CACHE_HOME": "~/.cache",
+    "XDG_CONFIG_HOME": "~/.config",
+    "XDG_DATA_HOME": "~/.local/share",
+    "OPENS2V_CACHE": "~/.cache/opens2v",
+    "HF_HOME": "~/.cache/huggingface",
+}
+"""Variables and where their things lie without them; the deeper come later."""
+
+
 def fault_text(error: OSError) -> str:
     """Return what the system said of a file: expected, found, where, and what to do."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
@@ -45,9 +58,20 @@ def fault_text(error: OSError) -> str:
         return f"expected a folder on the way to {name}, found a file; name another"
     if isinstance(error, IsADirectoryError):
         return f"expected a file at {name}, found a folder; name another"
-    if isinstance(error, PermissionError):
-        return f"{name} may not be read or written by this user; change its permissions, or name another place"
+    if isinstance(error, PermissionError) or error.errno == errno.EROFS:
+        variable = _variable_for(Path(name))
+        other = "name another place" if variable is None else f"set {variable} to a folder that may be written"
+        return f"{name} may not be read or written by this user; change its permissions, or {other}"
     return f"{name}: {error.strerror}"
+
+
+def _variable_for(path: Path) -> str | None:
+    """Return the variable that moves what this user's programs keep at a path; None: the command line named the path."""
+    places = {variable: Path(os.environ.get(variable) or default).expanduser() for variable, default in _KEPT.items()}
+    # What a folder is made for is not said: the first that cannot be made is often one above the place itself.
+    above = (variable for variable, place in places.items() if path == place or path in place.parents)
+    below = (variable for variable, place in reversed(places.items()) if variable != HOME and place in path.parents)
+    return next(above, None) or next(below, None)
 
 
 def print_json(value: Any) -> None:
@@ -199,6 +223,7 @@ def output_file(text: str) -> str:
         raise argparse.ArgumentTypeError(
             f"expected a folder to write {text!r} in, found none at {str(path.parent)!r}; make it"
         )
+    _check_writable(path.parent)
     return text
 
 
@@ -207,7 +232,16 @@ def output_folder(text: str) -> str:
     nearest = next(path for path in (Path(text), *Path(text).absolute().parents) if path.exists())
     if not nearest.is_dir():
         raise argparse.ArgumentTypeError(f"expected a folder, found a file at {str(nearest)!r}; name another")
+    if nearest != Path(text):
+        _check_writable(nearest)
     return text
+
+
+def _check_writable(folder: Path) -> None:
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise argparse.ArgumentTypeError(
+            f"expected a folder that this user may write, found {str(folder)!r}; change its permissions, or name another"
+        )
 
 
 def share(text: str) -> tuple[int, int]:

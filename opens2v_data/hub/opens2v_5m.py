@@ -113,7 +113,11 @@ class Opens2v(datasets.ArrowBasedBuilder):
         parts = (hash, catalog.digest, catalog.uri, Media(catalog).release_uri)
         key = hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()
         given = {name: value for name, value in options.items() if value is not None}
-        super().__init__(data_dir=catalog.uri, hash=key, **given)
+        try:
+            super().__init__(data_dir=catalog.uri, hash=key, **given)
+        except OSError as error:
+            error.add_note("`datasets` keeps rows and locks there; set HF_HOME to a folder that may be written")
+            raise
 
     def _info(self) -> datasets.DatasetInfo:
         return datasets.DatasetInfo(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Protocol
 
 from opens2v_data.errors import ReleaseError
@@ -66,13 +66,36 @@ def checked_path(path: str) -> str:
     return path
 
 
+def readable(name: str | os.PathLike[str]) -> str:
+    """Return a name on this machine as text that can be printed, `\\xff` for a byte that is no UTF-8."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def is_text(name: str | os.PathLike[str]) -> bool:
+    """Say whether a name on this machine is UTF-8, as it must be to stand in JSON, in parquet or in SQL."""
+    return readable(name) == os.fspath(name)
+
+
+def checked_text(name: PurePath) -> str:
+    """Return a path with `/` if it is UTF-8.
+
+    Raises:
+        ReleaseError: it is not.
+    """
+    if not is_text(name):
+        raise ReleaseError(
+            f"expected the names of a release's folder and files in UTF-8, found {readable(name)}; rename it"
+        )
+    return name.as_posix()
+
+
 class LocalFiles:
     """A release in a local folder."""
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
         self._descriptors: dict[str, int] = {}
         self.root = Path(root).expanduser().resolve()
-        self.uri = str(self.root)
+        self.uri = checked_text(self.root)
         if not self.root.is_dir():
             raise ReleaseError(
                 f"expected the folder of a release, found {'a file' if self.root.exists() else 'nothing'} at {self.root}; "
@@ -91,7 +114,7 @@ class LocalFiles:
                     size_bytes = full.stat().st_size
                 except FileNotFoundError:
                     continue  # a link to nothing, as a download cut short leaves in the Hub's cache
-                yield FileEntry(path=full.relative_to(self.root).as_posix(), size_bytes=size_bytes)
+                yield FileEntry(path=checked_text(full.relative_to(self.root)), size_bytes=size_bytes)
 
     def size(self, path: str) -> int:
         return os.fstat(self._descriptor(path)).st_size
