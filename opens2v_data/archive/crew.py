@@ -16,15 +16,15 @@ import threading
 import time
 import weakref
 from collections import deque
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from opens2v_data.archive.cache import CacheKey
 from opens2v_data.archive.clocks import Clocks
+from opens2v_data.archive.kept import KeptClips
 from opens2v_data.archive.piece_sizes import PieceSizes
+from opens2v_data.archive.places import Places
 from opens2v_data.archive.plan import Clip, Request, bare, check_bytes, place_of
 from opens2v_data.archive.stores import BufferStore
-from opens2v_data.archive.wanted import Delivered, Failed
+from opens2v_data.archive.wanted import Delivered, Failed, Tally
 from opens2v_data.errors import ArchiveError, RemoteError, ShortReadError
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from opens2v_data.archive.cache import ClipCache
     from opens2v_data.archive.pacing import Latencies, Pace
+    from opens2v_data.archive.places import Attempt
     from opens2v_data.archive.stores import Buffer, Store
     from opens2v_data.archive.wanted import FetchOptions
 
@@ -43,40 +44,6 @@ _FEWEST_HEDGES = 2
 _EXIT_SECONDS = 1.0
 
 
-@dataclass
-class Tally:
-    """Counts that threads add to, under their lock; see `wanted.FetchStats`."""
-
-    num_planned: int = 0
-    num_delivered: int = 0
-    num_failed: int = 0
-    num_cache_hits: int = 0
-    num_cached: int = 0
-    num_requests: int = 0
-    num_bytes: int = 0
-    num_wasted_bytes: int = 0
-    num_retries: int = 0
-    num_hedges: int = 0
-    max_bytes_in_flight: int = 0
-
-
-class Attempt:
-    """A thread's work at a request.
-
-    Attributes:
-        request: what it reads.
-        reading_since: when its read began, by the crew's clock; None while it waits.
-        is_given_up: nobody waits for it any more, and its place is taken.
-    """
-
-    __slots__ = ("is_given_up", "reading_since", "request")
-
-    def __init__(self, request: Request) -> None:
-        self.request = request
-        self.reading_since: float | None = None
-        self.is_given_up = False
-
-
 class Crew:
     """Threads that bring clips; made for one iterator, and closed with it.
 
@@ -85,7 +52,7 @@ class Crew:
         options: how hard to try.
         tally, pace, latencies: shared with the crews of other iterators, under `lock`.
         lock: guards these and the crew.
-        cache: where clips are looked for and kept; with `source` as their origin.
+        cache, source: where clips are looked for and kept, and the origin they have there.
         is_ordered: `next_settled` is asked for a certain clip, not for any.
     """
 
@@ -102,24 +69,25 @@ class Crew:
         source: str,
         is_ordered: bool,
     ) -> None:
-        self._store, self._options, self._cache, self._source = store, options, cache, source
+        self._store, self._options = store, options
+        self._kept = KeptClips(cache, source)
         self._read_store: Callable[[str, int, int], Buffer] = store.read_range
         if options.as_buffers and isinstance(store, BufferStore):
             self._read_store = store.read_buffer
         self._tally, self._pace, self._latencies, self._lock = tally, pace, latencies, lock
-        self._work = threading.Condition(lock)
         self._news = threading.Condition(lock)
-        self._closing = threading.Event()
         self._is_ordered = is_ordered
-        self._line: deque[Request | Clip] = deque()
         self._settled: deque[Clip] = deque()
         self._awaited: Clip | None = None  # by the consumer, when only this one will do
         self._started: dict[Clip, None] = {}  # as a set, in the order of their starts
-        self._running: set[Attempt] = set()
-        self._threads: set[threading.Thread] = set()
-        self._num_active = 0
-        self._num_given_up = 0
         self._fault: BaseException | None = None
+        self._places = Places(
+            pace,
+            max_threads=2 * options.max_concurrency,  # half of them may hang before the others have to wait for them
+            lock=lock,
+            do=self._do,
+            fail=self._failed,
+        )
         self._piece_sizes = PieceSizes(store)
         self._num_store_retries = _retries_inside(store)
         self._looked_at = 0.0
@@ -131,14 +99,14 @@ class Crew:
 
     def is_cached(self, clip: Clip) -> bool:
         """Say whether the cache seems to hold a clip."""
-        return self._cache is not None and self._key(clip) in self._cache
+        return clip.wanted in self._kept
 
     def submit(self, jobs: list[Request | Clip]) -> None:
         """Put requests, and clips to read from the cache, at the end of the line."""
         self._check_process()
         with self._lock:
-            self._line.extend(jobs)
-            self._staff()
+            self._places.line.extend(jobs)
+            self._places.staff()
 
     def settle_now(self, clip: Clip, result: Delivered | Failed) -> None:
         """Settle a clip for which nothing needs to be read."""
@@ -172,12 +140,8 @@ class Crew:
 
     def close(self) -> None:
         """Stop: what is in line is dropped, and threads end as soon as the store lets go of them."""
-        if not self.is_ours():
-            return
-        with self._lock:
-            self._closing.set()
-            self._line.clear()
-            self._work.notify_all()
+        if self.is_ours():
+            self._places.close()
 
     def is_ours(self) -> bool:
         """Say whether this process made it; a forked one has no threads, and perhaps a lock that nobody gives back."""
@@ -191,16 +155,16 @@ class Crew:
     def join(self, seconds: float) -> None:
         """Wait for the threads of a closed crew, at most so long."""
         give_up_at = time.monotonic() + seconds
-        for thread in list(self._threads):
+        for thread in self._places.threads():
             thread.join(max(0.0, give_up_at - time.monotonic()))
 
     def _look_after(self, now: float) -> None:
         """Fail clips whose time is over, give up what nobody waits for, and send late requests a second time."""
         self._looked_at = now
         is_waiting = self._clocks.look(now) > now
-        if len(self._threads) == self._num_given_up >= self._max_threads:
+        if self._places.is_stuck:
             # All threads hang. Clips in line get a clock too, else nobody would ever say that nothing comes.
-            for job in self._line:
+            for job in self._places.line:
                 if isinstance(job, Request):
                     for share in job.shares:
                         self._start_clock(share.clip, job, now)
@@ -208,15 +172,14 @@ class Crew:
             if self._clocks.is_over(clip, now):
                 self._fail(clip, self._clocks.too_late(clip))
         usual: dict[int, float | None] = {}
-        for attempt in list(self._running):
+        for attempt in list(self._places.running):
             request = attempt.request
             if not request.is_wanted():
-                self._give_up_on(request)
+                self._places.give_up_on(request)
             elif not is_waiting and self._is_late(attempt, now, usual) and self._may_hedge():
                 request.is_hedged = True
                 self._tally.num_hedges += 1
-                self._line.appendleft(request)
-                self._staff()
+                self._places.put_first([request])
 
     def _is_late(self, attempt: Attempt, now: float, usual: dict[int, float | None]) -> bool:
         options, request = self._options, attempt.request
@@ -235,36 +198,7 @@ class Crew:
     def _may_hedge(self) -> bool:
         return self._tally.num_hedges < max(_FEWEST_HEDGES, int(_HEDGE_SHARE * self._tally.num_requests))
 
-    # -- places and threads (all with the lock held) -------------------------------------------------------------------
-
-    @property
-    def _max_threads(self) -> int:
-        return 2 * self._options.max_concurrency  # half of them may hang before the others have to wait for them
-
-    def _staff(self) -> None:
-        """Wake threads for what is in line, and start those that are missing."""
-        places = min(self._pace.limit - self._num_active, len(self._line))
-        if places <= 0 or self._closing.is_set():
-            return
-        num_free = len(self._threads) - self._num_given_up - self._num_active
-        self._work.notify(places)
-        for _ in range(min(places - num_free, self._max_threads - len(self._threads))):
-            # Daemons: a store that hangs must not keep the interpreter from ending.
-            thread = threading.Thread(target=self._thread, name="opens2v-fetch", daemon=True)
-            thread.start()
-            self._threads.add(thread)
-
-    def _give_up_on(self, request: Request) -> None:
-        """Take the places of the threads that still read a request."""
-        request.is_settled = True
-        late = [attempt for attempt in self._running if attempt.request is request]
-        for attempt in late:
-            self._running.discard(attempt)
-            attempt.is_given_up = True
-            self._num_active -= 1
-            self._num_given_up += 1
-        if late:
-            self._staff()
+    # -- with the lock held --------------------------------------------------------------------------------------------
 
     def _settle(self, clip: Clip, result: Delivered | Failed) -> None:
         if clip.result is not None:
@@ -280,75 +214,21 @@ class Crew:
     def _fail(self, clip: Clip, error: ArchiveError) -> None:
         self._settle(clip, Failed(wanted=clip.wanted, error=bare(error)))
 
+    def _failed(self, fault: BaseException) -> None:
+        self._fault = fault
+        self._news.notify_all()
+
     def _start_clock(self, clip: Clip, request: Request, now: float) -> None:
         if self._clocks.start(clip, request, now):
             self._started[clip] = None
 
-    # -- a thread ------------------------------------------------------------------------------------------------------
+    # -- in a thread, without the lock ---------------------------------------------------------------------------------
 
-    def _thread(self) -> None:
-        try:
-            while (job := self._take()) is not None:
-                while job is not None:
-                    job = self._do(job)
-        except BaseException as fault:  # noqa: BLE001 - raised again where the iterator is used
-            with self._lock:
-                self._fault = fault
-                self._news.notify_all()
-        finally:
-            with self._lock:
-                self._threads.discard(threading.current_thread())
-
-    def _take(self) -> Attempt | Clip | None:
-        """Wait for a job; None when there will be none."""
-        with self._lock:
-            while not self._closing.is_set():
-                job = self._next()
-                if job is not None:
-                    return job
-                self._work.wait()
-            return None
-
-    def _do(self, job: Attempt | Clip) -> Attempt | Clip | None:
-        """Do a job and return the next, or None when that has to be waited for.
-
-        Whoever waits does it in `_take`, which holds no clip's bytes. Nobody is woken for a job that is taken here.
-        """
-        try:
-            if isinstance(job, Clip):
-                self._read_cached(job)
-            else:
-                self._bring(job)
-        except BaseException:
-            with self._lock:
-                self._leave(job)
-            raise
-        with self._lock:
-            self._leave(job)
-            return None if self._closing.is_set() else self._next()
-
-    def _next(self) -> Attempt | Clip | None:
-        """Take the first job in line that somebody waits for, if a place is free; with the lock held."""
-        while self._line and self._num_active < self._pace.limit:
-            job = self._line.popleft()
-            if isinstance(job, Request):
-                if not job.is_wanted():
-                    continue
-                job.num_live += 1
-                job = Attempt(job)
-                self._running.add(job)
-            self._num_active += 1
-            return job
-        return None
-
-    def _leave(self, job: Attempt | Clip) -> None:
-        if isinstance(job, Attempt):
-            job.request.num_live -= 1
-            self._running.discard(job)
-            if job.is_given_up:
-                self._num_given_up -= 1
-                return
-        self._num_active -= 1
+    def _do(self, job: Attempt | Clip) -> None:
+        if isinstance(job, Clip):
+            self._read_kept(job)
+        else:
+            self._bring(job)
 
     def _bring(self, attempt: Attempt) -> None:
         """Read a request's bytes, again after errors that may pass, and give them to its clips."""
@@ -364,7 +244,7 @@ class Crew:
                 if wait is None:
                     self._no_more(attempt, error)
                     return
-                self._closing.wait(wait)
+                self._places.closing.wait(wait)
             else:
                 if data is not None:
                     self._arrived(attempt, data)
@@ -375,7 +255,7 @@ class Crew:
         request = attempt.request
         self._open_piece(request)
         with self._lock:
-            if attempt.is_given_up or not request.is_wanted() or self._closing.is_set():
+            if attempt.is_given_up or not request.is_wanted() or self._places.closing.is_set():
                 return None
             now = time.monotonic()
             self._clocks.look(now)
@@ -453,9 +333,8 @@ class Crew:
             left = request.split()
             if isinstance(error, ShortReadError) and len(request.shares) > 1:
                 # The piece ends in the midst of it: those before can still be had.
-                self._line.extendleft(reversed(left))
                 self._tally.num_retries += len(left)
-                self._staff()
+                self._places.put_first(left)
                 return
             for share in request.shares:
                 self._fail(share.clip, error.at(place_of(share.clip.wanted)))
@@ -475,13 +354,13 @@ class Crew:
             self._clocks.look(now)
             if attempt.reading_since is not None:
                 self._latencies.add(len(data), max(0.0, self._clocks.ticked(now) - attempt.reading_since))
-            self._running.discard(attempt)  # what is left to do is ours, and does not hang
-            if attempt.is_given_up or not request.is_wanted() or self._closing.is_set():
+            self._places.running.discard(attempt)  # what is left to do is ours, and does not hang
+            if attempt.is_given_up or not request.is_wanted() or self._places.closing.is_set():
                 tally.num_wasted_bytes += len(data)
                 return
             self._keep_pace(len(data), now)
             tally.num_wasted_bytes += len(data) - request.num_payload_bytes
-            self._give_up_on(request)
+            self._places.give_up_on(request)
             for share, chunk in zip(request.shares, chunks, strict=True):
                 clip = share.clip
                 if clip.result is not None:
@@ -501,9 +380,9 @@ class Crew:
             self._num_store_retries = num_store_retries
             self._pace.pushed_back(now, status=None)
         limit = self._pace.limit
-        self._pace.completed(num_bytes, now, is_full=self._num_active >= limit)
+        self._pace.completed(num_bytes, now, is_full=self._places.is_full)
         if self._pace.limit > limit:
-            self._staff()
+            self._places.staff()
 
     def _finish(self, clip: Clip, data: Buffer) -> None:
         """Check the bytes of a clip, keep and settle it."""
@@ -512,7 +391,7 @@ class Crew:
         except ArchiveError as error:
             self._wrong(clip, error)
             return
-        is_kept = self._cache is not None and self._cache.put(self._key(clip), data)
+        is_kept = self._kept.keep(clip.wanted, data)
         with self._lock:
             self._tally.num_cached += is_kept
             self._settle(clip, Delivered(wanted=clip.wanted, data=data))
@@ -527,35 +406,14 @@ class Crew:
             elif clip.result is None:
                 clip.forget()
                 self._tally.num_retries += 1
-                self._line.extendleft(reversed(clip.requests()))
-                self._staff()
+                self._places.put_first(clip.requests())
 
-    # -- the cache -----------------------------------------------------------------------------------------------------
-
-    def _key(self, clip: Clip) -> CacheKey:
-        wanted = clip.wanted
-        return CacheKey(
-            source=self._source,
-            part=wanted.part.name,
-            name=wanted.name,
-            offset=wanted.offset,
-            size_bytes=wanted.size_bytes,
-        )
-
-    def _read_cached(self, clip: Clip) -> None:
-        assert self._cache is not None
-        key = self._key(clip)
-        data = self._cache.get(key)
-        if data is not None:
-            try:
-                check_bytes(clip.wanted, data)
-            except ArchiveError:
-                self._cache.remove(key)
-                data = None
+    def _read_kept(self, clip: Clip) -> None:
+        """Settle a clip from the cache, else put its requests in line."""
+        data = self._kept.read(clip.wanted)
         with self._lock:
             if data is None:
-                self._line.extendleft(reversed(clip.requests()))
-                self._staff()
+                self._places.put_first(clip.requests())
             else:
                 self._tally.num_cache_hits += 1
                 self._settle(clip, Delivered(wanted=clip.wanted, data=data))

@@ -15,11 +15,11 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
-from opens2v_data.archive.crew import Crew, Tally
+from opens2v_data.archive.crew import Crew
 from opens2v_data.archive.forked import forget_after_fork
 from opens2v_data.archive.pacing import CpuShare, Latencies, Pace
 from opens2v_data.archive.plan import Clip, Planner, Request, bare, check_bytes, spans_of
-from opens2v_data.archive.wanted import Delivered, Failed, FetchOptions, FetchStats, Wanted
+from opens2v_data.archive.wanted import Delivered, Failed, FetchOptions, FetchStats, Tally, Wanted
 from opens2v_data.errors import ArchiveError
 
 if TYPE_CHECKING:

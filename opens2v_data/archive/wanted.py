@@ -159,3 +159,20 @@ class FetchStats:
     num_hedges: int = 0
     concurrency: int = 0
     max_bytes_in_flight: int = 0
+
+
+@dataclass
+class Tally:
+    """The counts of `FetchStats` while threads add to them, under their lock."""
+
+    num_planned: int = 0
+    num_delivered: int = 0
+    num_failed: int = 0
+    num_cache_hits: int = 0
+    num_cached: int = 0
+    num_requests: int = 0
+    num_bytes: int = 0
+    num_wasted_bytes: int = 0
+    num_retries: int = 0
+    num_hedges: int = 0
+    max_bytes_in_flight: int = 0
