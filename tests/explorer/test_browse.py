@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import re
+import shutil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
 import pyarrow.parquet as pq
@@ -14,11 +15,15 @@ import pytest
 import opens2v_data
 from explorer.pages import html, make_explorer, run, url
 from opens2v_data.errors import QueryError
+from opens2v_data.search import build_index
 from opens2v_explorer import answers, sharing, state
 from opens2v_explorer.conditions import Range
 from opens2v_explorer.fields import CHOICES
 from opens2v_explorer.filters import Filters
 from opens2v_explorer.pages import browse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 @pytest.fixture(autouse=True)
@@ -243,3 +248,47 @@ def test_clips_that_take_long_to_find_are_found_once_and_shown_in_every_way_alik
     everything = explorer_catalog.all.hist("aesthetic", bins=1).counts.sum()
     assert 0 < answers.distributions(filters)["aesthetic"].counts.sum() <= everything
     assert len(asked) == 1
+
+
+@pytest.fixture(scope="module")
+def indexed_catalog(sample_catalog: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[opens2v_data.OpenS2V]:
+    """A catalog with an index of its captions."""
+    pytest.importorskip("tantivy", reason="an index of captions needs the extra `search`")
+    root = shutil.copytree(sample_catalog, tmp_path_factory.mktemp("indexed") / "opens2v-5m")
+    catalog = opens2v_data.open(root)
+    build_index(catalog.catalog)
+    yield catalog
+    catalog.query.close()
+
+
+@pytest.mark.parametrize("words", ["woman", "dog OR man", "a -woman", "nothingofthekind"])
+def test_the_first_clips_of_words_come_without_the_rest_and_the_rest_follows(
+    indexed_catalog: opens2v_data.OpenS2V, tmp_path: Path, words: str
+) -> None:
+    make_explorer(indexed_catalog, tmp_path)
+    filters = Filters(search=words)
+    expected = indexed_catalog.search(words).ids().tolist()
+    seen, after = [], None
+    while True:
+        found = answers.rows(filters, after=after, n=3, columns=("clip_id", "caption"))
+        if after is None:
+            assert not answers._kept_ids  # not all of them were asked for
+        seen += found.rows.column("clip_id").to_pylist()
+        after = found.after
+        if after is None:
+            break
+    assert seen == expected and answers.count(filters) == len(expected)
+
+
+def test_words_beside_other_filters_find_the_clips_that_meet_both(
+    indexed_catalog: opens2v_data.OpenS2V, tmp_path: Path
+) -> None:
+    within = indexed_catalog.where("part = 'total_part2'")
+    for start, asked in ((None, {"q": ["woman"], "part": ["total_part2"]}), (within, {"q": ["woman"]})):
+        make_explorer(indexed_catalog, tmp_path, start_slice=start, slice_name=start and "some")
+        filters, _ = Filters.from_params(asked)
+        found = answers.rows(filters, after=None, n=60, columns=("clip_id",)).rows.column("clip_id").to_pylist()
+        assert found == within.search("woman").ids().tolist() != []
+    make_explorer(indexed_catalog, tmp_path)
+    best = answers.rows(Filters(search="woman", sort="-aesthetic"), after=None, n=2, columns=("clip_id",)).rows
+    assert best.column("clip_id").to_pylist() == indexed_catalog.search("woman").sort("-aesthetic").ids()[:2].tolist()
