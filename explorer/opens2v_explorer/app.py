@@ -22,8 +22,7 @@ def main() -> None:
     st.set_page_config(page_title="OpenS2V explorer", layout="wide", initial_sidebar_state="auto")
     explorer = current()
     names = [name for name in state.PATHS if find_spec(f"opens2v_explorer.pages.{name}") is not None]
-    if explorer.evaluation is None:
-        names.remove("evaluation")
+    listed = [name for name in names if name != "evaluation" or explorer.evaluation is not None]
     pages = {name: st.Page(_runner(name), title=markup.TITLES[name], url_path=_url_path(name), default=name == "overview")
              for name in names}  # fmt: skip
     chosen = st.navigation(list(pages.values()), position="hidden")
@@ -33,7 +32,7 @@ def main() -> None:
     said = f"{len(explorer.catalog):,} clips · {explorer.version}"
     if explorer.slice_name:
         said = f"slice {explorer.slice_name} of {said}"
-    st.html(markup.header(page, filters, catalog=said, pages=names))
+    st.html(markup.header(page, filters, catalog=said, pages=listed))
     st.html('<div id="o-main" tabindex="-1" data-keep="main"></div>')
     if notices:
         st.html(markup.notices(notices))

@@ -101,3 +101,19 @@ def test_what_the_first_pages_need_is_asked_beforehand(monkeypatch: pytest.Monke
     monkeypatch.setattr(state, "current_slice", refuse)
     text = html(run("overview"))
     assert 'data-testid="faults"' in text
+
+
+def test_one_value_of_all_clips_stands_in_the_middle_of_its_distribution(real_catalog: Path, tmp_path: Path) -> None:
+    catalog = opens2v_data.open(real_catalog)
+    make_explorer(catalog, tmp_path)
+    (value,) = set(catalog.all.to_arrow(columns=["motion"]).column("motion").to_pylist())
+    low, high = answers.ends()["motion"]
+    assert low < value < high and low + high == pytest.approx(2 * value)
+    counts = answers.distributions(Filters())["motion"].counts.tolist()
+    assert sum(counts) == len(catalog) and len(catalog) in counts[len(counts) // 2 - 1 : len(counts) // 2 + 1]
+    catalog.query.close()
+
+
+def test_a_share_of_nothing_has_no_bar() -> None:
+    faults = html(run("overview")).split('data-testid="faults"')[1].split("</table>")[0]
+    assert "0.0%" in faults and "width:0.0%" not in faults

@@ -163,6 +163,5 @@ def _to_browse(text: str, **params: str) -> markup.Html:
 
 def _bar(share: float) -> markup.Html:
     percent = 100 * share
-    return markup.Html(
-        f'<span class="o-share">{percent:.1f}%</span><span class="o-bar" aria-hidden="true" style="width:{percent:.1f}%"></span>'
-    )
+    bar = f'<span class="o-bar" aria-hidden="true" style="width:{percent:.1f}%"></span>' if share else ""
+    return markup.Html(f'<span class="o-share">{percent:.1f}%</span>{bar}')
