@@ -9,14 +9,14 @@ import threading
 import time
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import parse_qs, urlsplit
 
 from opens2v_data.errors import RevisionMovedError
 
 if TYPE_CHECKING:
     from opens2v_data.archive.http import Address
-    from opens2v_data.archive.remote import HubStore
+    from opens2v_data.archive.http_options import Counters
 
 EARLY_SECONDS = 3.0
 """An address is given up so long before it ends: servers tell the time in whole seconds, and a request takes some."""
@@ -41,6 +41,25 @@ class Resolved:
         return self.expires_at is None or time.monotonic() < self.expires_at
 
 
+class Resolver(Protocol):
+    """What a flight asks of a store: where its files are."""
+
+    counters: Counters
+
+    @property
+    def uri(self) -> str:
+        """The address of the repository at its commit."""
+        ...
+
+    def resolve(self, path: str) -> Resolved:
+        """Ask where a file's bytes are."""
+        ...
+
+    def plain_address(self, path: str) -> Address:
+        """Return the address at which each request for a file is redirected anew."""
+        ...
+
+
 class Flight:
     """One file's address: asked for by one thread while the others wait."""
 
@@ -50,7 +69,13 @@ class Flight:
         self._resolved: Resolved | None = None
         self._num_refused = 0  # fresh addresses in a row that gave nothing
 
-    def resolved(self, store: HubStore) -> Resolved:
+    def resolved(self, store: Resolver) -> Resolved:
+        """Return where the file's bytes are now: as it was told before, or asked for anew.
+
+        Raises:
+            RevisionMovedError: the file has another size than before.
+            ArchiveError: the store was not told.
+        """
         found = self._resolved
         if found is not None and found.is_good:
             return found
@@ -60,7 +85,7 @@ class Flight:
                 return found
             if found is not None and not found.is_plain:
                 store.counters.add(num_expired=1)
-            fresh = store._resolve(self.path)
+            fresh = store.resolve(self.path)
             if found is not None and fresh.size_bytes != found.size_bytes:
                 raise RevisionMovedError(
                     f"{store.uri}/{self.path} had {found.size_bytes} bytes, now {fresh.size_bytes}; index it anew"
@@ -68,8 +93,9 @@ class Flight:
             if self._num_refused >= 2 and not fresh.is_plain:
                 # Fresh addresses are refused, as behind some proxies: let the Hub redirect each request itself, for a while.
                 self._num_refused = 0
-                address = store._plain(store._resolve_url(self.path))
-                fresh = Resolved(address, fresh.size_bytes, time.monotonic() + PLAIN_SECONDS, is_plain=True)
+                fresh = Resolved(
+                    store.plain_address(self.path), fresh.size_bytes, time.monotonic() + PLAIN_SECONDS, is_plain=True
+                )
             self._resolved = fresh
             return fresh
 

@@ -224,8 +224,13 @@ class HubStore(RangesOverHttp):
                 self._flights[path] = Flight(path)
             return self._flights[path]
 
-    def _resolve(self, path: str) -> Resolved:
-        """Ask the Hub where a file's bytes are."""
+    def resolve(self, path: str) -> Resolved:
+        """Ask the Hub where a file's bytes are; `flights.Flight` asks once for all who read it.
+
+        Raises:
+            RemoteError, MissingPieceError: it does not say.
+            RevisionMovedError: it answers for another commit.
+        """
         from huggingface_hub import constants
 
         url = self._resolve_url(path)
@@ -258,6 +263,10 @@ class HubStore(RangesOverHttp):
         expires_at = None if lifetime is None else time.monotonic() + lifetime - min(EARLY_SECONDS, 0.1 * lifetime)
         address = Address(target, self.options, connections=self._connections)
         return Resolved(address, int(size), expires_at, is_plain=False)
+
+    def plain_address(self, path: str) -> Address:
+        """Return the address of a file at the Hub itself, which redirects each request and counts it."""
+        return self._plain(self._resolve_url(path))
 
     def _plain(self, url: str) -> Address:
         headers = {"Authorization": self._headers["authorization"]} if self._has_token else {}
