@@ -5,8 +5,17 @@
 
 const KEEP_MS = 8000;
 
-export default function (component) {
-  const states = component.data?.[0] ?? {};
+let states = {};
+let isFollowing = false;
+
+// Once a document: when the colours change, Streamlit calls this again and ends nothing.
+export default function ({ data }) {
+  states = data?.[0] ?? {};
+  if (!isFollowing) follow();
+  isFollowing = true;
+}
+
+function follow() {
   const root = document;
   // One place for what readers shall say: those of pages are replaced before they are heard.
   const voice = root.body.appendChild(root.createElement("div"));
@@ -147,17 +156,4 @@ export default function (component) {
   root.addEventListener("error", onError, true);
   root.addEventListener("toggle", onToggle, true);
   look();
-  return () => {
-    observer.disconnect();
-    cancelAnimationFrame(waiting);
-    voice.remove();
-    root.removeEventListener("click", onClick);
-    root.removeEventListener("click", onCopy);
-    root.removeEventListener("o-go", onGo);
-    root.removeEventListener("keydown", onHand, true);
-    root.removeEventListener("pointerdown", onHand, true);
-    root.removeEventListener("keydown", onKey);
-    root.removeEventListener("error", onError, true);
-    root.removeEventListener("toggle", onToggle, true);
-  };
 }
