@@ -112,7 +112,7 @@ def _component() -> Any:
         "opens2v_player",
         html=static_text("player.html"),
         css=static_text("player.css"),
-        js=static_text("player_drawing.js") + static_text("player.js"),
+        js="\n".join(static_text(name) for name in ("lasting.js", "player_drawing.js", "player.js")),
     )
 
 

@@ -71,7 +71,7 @@ def _component() -> Any:
         "opens2v_scatter",
         html=static_text("scatter.html"),
         css=static_text("scatter.css"),
-        js=static_text("scatter.js"),
+        js=static_text("lasting.js") + static_text("scatter.js"),
     )
 
 

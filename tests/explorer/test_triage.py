@@ -221,6 +221,6 @@ def test_buttons_know_the_reviewers_own_verdict_and_no_other(explorer: Explorer)
     event = judge(explorer, 0, "unsure", kind="pair", target=pair)
     judge(explorer, 0, "same", kind="pair", target=pair, who="bo")
     data = told(" ada ")
-    assert data["mine"] == {"event_id": event.event_id, "verdict": "unsure"}
+    assert data["mine"] == {"event_id": event.event_id, "verdict": "unsure", "at": event.at}
     assert (data["event"]["who"], data["event"]["kind"], data["target"]) == ("ada", "pair", pair)
     assert told("x" * 100)["event"]["who"] == "x" * MAX_WHO

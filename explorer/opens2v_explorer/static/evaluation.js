@@ -1,27 +1,19 @@
 // The list of prompts keeps its place and its focus, keys go from prompt to prompt, and the models' videos play together.
 
-const CATCH_UP_MS = 2000; // for the page to show what keys asked for; after that its own word counts
-const pages = new WeakMap();
-
 export default function ({ data, parentElement }) {
   const root = parentElement.querySelector(".evaluation");
-  let page = pages.get(root);
-  if (!page) pages.set(root, (page = new Evaluation(root)));
-  page.renew(data);
   // The place in the list outlives the runs of the script.
-  page.stay?.();
-  return () => {
-    page.stay = endWhenGone(root, () => {
-      page.stop();
-      pages.delete(root);
-    });
-  };
+  const [page, end] = lastingOf(root, "", () => new Evaluation(root));
+  page.renew(data);
+  return end;
 }
+
+const promptOf = (href) => href && new URL(href, location.href).searchParams.get("prompt");
 
 class Evaluation {
   constructor(root) {
     // `goesOn`: whoever had the videos played has those of the next prompt played, too.
-    Object.assign(this, { root, data: {}, wanted: 0, movedAt: -Infinity, together: null, goesOn: false });
+    Object.assign(this, { root, data: {}, wanted: 0, together: null, goesOn: false });
     this.find = (css) => root.querySelector(css);
     this.ended = new AbortController();
     const { signal } = this.ended;
@@ -41,11 +33,8 @@ class Evaluation {
     this.data = data;
     const list = this.find(".list");
     if (before.list !== data.list) list.innerHTML = data.list; // escaped by prompt_html.py, as is the detail
-    const isLate = performance.now() - this.movedAt > CATCH_UP_MS;
-    if (before.list !== data.list || isLate || this.wanted === data.at) {
-      this.wanted = data.at;
-      this.movedAt = -Infinity;
-    }
+    // What keys have asked for is still in the address when the answer to an earlier key comes.
+    if (before.list !== data.list || promptOf(data.hrefs[this.wanted]) !== promptOf(location.href)) this.wanted = data.at;
     this.mark();
     if (before.detail !== data.detail) this.show(before.detail === undefined);
   }
@@ -119,7 +108,6 @@ class Evaluation {
     const at = Math.min(Math.max(this.wanted + step, 0), this.data.hrefs.length - 1);
     if (at === this.wanted || at < 0) return;
     this.wanted = at;
-    this.movedAt = performance.now();
     this.mark();
     document.dispatchEvent(new CustomEvent("o-go", { detail: this.data.hrefs[at] }));
   }

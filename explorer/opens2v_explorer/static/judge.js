@@ -21,7 +21,7 @@ class Judge {
     this.ended = new AbortController();
     this.outbox = outboxOf(data);
     this.find = (name) => root.querySelector(`.${name}`);
-    this.mine = this.waitingVerdict() ?? data.mine;
+    this.mine = this.lastOwn(data.mine);
     this.find("question").textContent = data.label;
     this.find("buttons").replaceChildren(...CHOICES.map((choice) => this.button(choice)));
     const { signal } = this.ended;
@@ -35,14 +35,13 @@ class Judge {
     this.endShowing();
   }
 
-  // What was said before a reload, and is not logged yet.
-  waitingVerdict() {
-    let found = null;
-    for (const event of this.outbox.waiting.values()) {
-      if (event.target !== this.data.target || event.who !== this.data.event.who || event.kind !== this.data.event.kind) continue;
-      found = event.verdict === "undo" ? null : { event_id: event.event_id, verdict: event.verdict };
-    }
-    return found;
+  // What was said before a reload, or while the explorer wrote what it sent, is not in that.
+  lastOwn(known) {
+    const { who, kind } = this.data.event;
+    const isOwn = (event) => event.target === this.data.target && event.who === who && event.kind === kind;
+    const last = this.outbox.own().filter(isOwn).at(-1);
+    if (!last || known?.at > last.at) return known;
+    return last.verdict === "undo" ? null : { event_id: last.event_id, verdict: last.verdict };
   }
 
   button(choice) {

@@ -1,14 +1,28 @@
 // What a component keeps between runs of the page's script.
+//
+// Streamlit calls a component again when what it is told changes, or the colours do. Where a call comes before the module of the one
+// before was loaded, it ends that earlier one after it has begun the later one, on the same root. So only what has left the page has ended.
 
 const LOOK_MS = 500;
+const lasting = new WeakMap();
 
-// Call `end` once a root has left the page, unless what this returns is called before. Streamlit ends a component and begins it anew on each
-// run of the script, on a busy machine with more than a second between; only what is gone from the page has ended.
-function endWhenGone(root, end) {
-  let timer = 0;
-  const look = () => {
-    timer = setTimeout(() => (root.isConnected ? look() : end()), LOOK_MS);
+// Return what a root keeps, made anew where it is known by another id, and what the component returns as its end.
+function lastingOf(root, id, make) {
+  let kept = lasting.get(root);
+  clearTimeout(kept?.timer);
+  if (kept?.id !== id) {
+    kept?.made.stop();
+    kept = { id, made: make(), timer: 0 };
+    lasting.set(root, kept);
+  }
+  const end = () => {
+    clearTimeout(kept.timer);
+    if (lasting.get(root) !== kept) return;
+    kept.timer = setTimeout(() => {
+      if (root.isConnected) return end();
+      kept.made.stop();
+      lasting.delete(root);
+    }, LOOK_MS);
   };
-  look();
-  return () => clearTimeout(timer);
+  return [kept.made, end];
 }

@@ -13,6 +13,7 @@ class Outbox {
   constructor(log) {
     this.prefix = `opens2v-verdict:${log}:`;
     this.waiting = new Map();
+    this.logged = new Map();
     this.refused = new Map();
     this.listeners = new Set();
     this.url = "";
@@ -61,6 +62,11 @@ class Outbox {
     for (const { event } of found) this.waiting.set(event.event_id, event);
   }
 
+  // This page's events, in their order: what the explorer sends may have been written before the last of them were logged.
+  own() {
+    return [...this.logged.values(), ...this.waiting.values()];
+  }
+
   async flush() {
     if (this.isSending || !this.waiting.size || !this.url) return;
     clearTimeout(this.timer);
@@ -101,6 +107,7 @@ class Outbox {
       if (!result) return;
       this.waiting.delete(event.event_id);
       if (result.status === "refused") this.refused.set(event.event_id, result.reason ?? "");
+      else this.logged.set(event.event_id, event);
       try {
         localStorage.removeItem(this.prefix + event.event_id);
       } catch {

@@ -11,20 +11,13 @@
 const SPEEDS = [0.1, 0.25, 0.5, 1, 1.5, 2];
 const SETTLED_MS = 400;
 const LOOKS = 3; // after that the frame comes from the server
-const players = new WeakMap();
 
 export default function ({ data, parentElement }) {
   const root = parentElement.querySelector(".player");
   if (!root) return;
-  const known = players.get(root);
-  if (known && known.id === JSON.stringify([data.src, data.ranges, data.outlines.length])) return;
-  if (known) known.stop();
-  players.set(root, new Player(root, data));
-  return () => {
-    const player = players.get(root);
-    if (player) player.stop();
-    players.delete(root);
-  };
+  const id = JSON.stringify([data.src, data.ranges, data.outlines.length]);
+  const [, end] = lastingOf(root, id, () => new Player(root, data));
+  return end;
 }
 
 // What a video has on the screen, with the time of its own: on a busy machine a playing video is one frame further than its callback
@@ -39,7 +32,6 @@ function pictureOf(video) {
 
 class Player {
   constructor(root, data) {
-    this.id = JSON.stringify([data.src, data.ranges, data.outlines.length]);
     this.root = root;
     this.data = data;
     this.video = root.querySelector("video");

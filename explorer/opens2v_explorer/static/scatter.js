@@ -5,22 +5,14 @@ const BOTTOM = 34;
 const TOP = 8;
 const RIGHT = 10;
 const CLICK_PIXELS = 4;
-const charts = new WeakMap();
 
 export default function ({ data, parentElement, setTriggerValue }) {
   const root = parentElement.querySelector(".scatter");
   if (!root) return;
-  let chart = charts.get(root);
-  if (!chart) {
-    chart = new Chart(root);
-    charts.set(root, chart);
-  }
+  const [chart, end] = lastingOf(root, "", () => new Chart(root));
   chart.send = setTriggerValue;
   chart.update(data);
-  return () => {
-    chart.stop();
-    charts.delete(root);
-  };
+  return end;
 }
 
 class Chart {

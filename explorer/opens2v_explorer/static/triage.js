@@ -5,25 +5,13 @@ const FETCH_WHEN_LEFT = 20;
 const VIDEO_AFTER_MS = 200; // whoever judges faster sees posters, and no video is asked for in vain
 const POSTERS_AHEAD = 4;
 const POSTERS_AFTER_MS = 60;
-const triages = new WeakMap();
 
 export default function ({ data, parentElement }) {
   const root = parentElement.querySelector(".triage");
-  let triage = triages.get(root);
-  triage?.stay?.();
-  if (!triage || triage.data.queue_id !== data.queue_id) {
-    triage?.stop();
-    triage = new Triage(root, data);
-    triages.set(root, triage);
-  }
-  triage.renew(data);
   // The place in the queue outlives the runs of the script.
-  return () => {
-    triage.stay = endWhenGone(root, () => {
-      triage.stop();
-      triages.delete(root);
-    });
-  };
+  const [triage, end] = lastingOf(root, data.queue_id, () => new Triage(root, data));
+  triage.renew(data);
+  return end;
 }
 
 class Triage {
@@ -41,7 +29,7 @@ class Triage {
     this.ahead = new Map();
     // What can be taken back: verdicts given here, and before the page was loaded the last few.
     this.past = data.recent.map((item) => ({ item, event_id: item.mine.event_id, before: null }));
-    this.takeWaiting();
+    this.takeOwn(data.recent);
     this.at = data.which === "todo" ? this.items.findIndex((item) => !item.mine) : 0;
     if (this.at < 0) this.at = this.items.length;
     buildControls(this);
@@ -65,17 +53,20 @@ class Triage {
     outboxOf(data);
   }
 
-  // Verdicts that were given before a reload and are not logged yet are not in what the explorer sent.
-  takeWaiting() {
-    for (const event of this.outbox.waiting.values()) {
+  // Verdicts that were given before a reload, or while the explorer wrote what it sent, are not in that.
+  takeOwn(recent) {
+    const known = recent.map((item) => item.mine.at).reduce((one, other) => (one > other ? one : other), "");
+    for (const event of this.outbox.own()) {
       if (event.who !== this.data.who || event.kind !== "clip" || event.round !== this.data.round) continue;
+      if (event.at <= known && !this.outbox.waiting.has(event.event_id)) continue;
       const item = this.items.find((one) => one.target === event.target);
       if (event.verdict === "undo") {
-        this.past = this.past.filter((one) => one.event_id !== event.undoes);
-        if (item?.mine?.event_id === event.undoes) item.mine = null;
-      } else if (item) {
+        const undone = this.past.find((one) => one.event_id === event.undoes);
+        this.past = this.past.filter((one) => one !== undone);
+        if (item?.mine?.event_id === event.undoes) item.mine = undone?.before ?? null;
+      } else if (item && !this.past.some((one) => one.event_id === event.event_id)) {
+        this.past.push({ item, event_id: event.event_id, before: item.mine });
         item.mine = { event_id: event.event_id, verdict: event.verdict, reasons: event.reasons, note: event.note };
-        this.past.push({ item, event_id: event.event_id, before: null });
       }
     }
   }
@@ -174,8 +165,9 @@ class Triage {
       catalog_digest: this.data.catalog_digest,
       round: this.data.round,
     });
-    this.past.push({ item, event_id: made.event_id, before: item.mine });
-    if (!item.mine) this.doneHere += 1;
+    const isFirst = !item.mine;
+    this.past.push({ item, event_id: made.event_id, before: item.mine, isFirst });
+    if (isFirst) this.doneHere += 1;
     item.mine = { event_id: made.event_id, verdict, reasons: [...reasons], note };
   }
 
@@ -198,7 +190,7 @@ class Triage {
     });
     item.mine = last.before;
     item.draft = null;
-    if (!item.mine) this.doneHere -= 1;
+    if (last.isFirst) this.doneHere -= 1; // verdicts of before the page was loaded were not counted
     let at = this.items.findIndex((one) => one.target === item.target);
     if (at < 0) {
       at = Math.min(this.at, this.items.length);

@@ -70,7 +70,7 @@ def identity_buttons(
             "filter_hash": filter_hash,
             "catalog_digest": explorer.catalog.fingerprint,
         },
-        "mine": {"event_id": mine[-1].event_id, "verdict": mine[-1].verdict} if mine else None,
+        "mine": {name: getattr(mine[-1], name) for name in ("event_id", "verdict", "at")} if mine else None,
     }
     _component()(data=data, key=key, on_judged_change=on_judged or (lambda: None))
 

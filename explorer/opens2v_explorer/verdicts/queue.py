@@ -139,7 +139,8 @@ def _item(row: dict[str, Any], target: str, mine: Event | None, carried: dict[st
         "times": f"{urls.PREFIX}/verdicts/times/{row['clip_id']}",
         "mine": None
         if mine is None
-        else {name: getattr(mine, name) for name in ("event_id", "verdict", "note")} | {"reasons": list(mine.reasons)},
+        else {name: getattr(mine, name) for name in ("event_id", "verdict", "note", "at")}
+        | {"reasons": list(mine.reasons)},
     }
 
 
