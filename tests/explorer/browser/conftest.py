@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 import pytest
 
 from explorer.browser.watching import CHROMIUM_ARGUMENTS, Watched
-from explorer.servers import Server, start
+from explorer.servers import START_SECONDS, Server, start
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,8 +22,11 @@ HOSTILE = "<img src=x onerror=window.taken=1>dog"
 """Stands for "dog" in all of upstream's text in the catalog of `crowd`."""
 
 NUM_COPIES = 3
-SECONDS = 30
+SECONDS = 60
 """That a page may take; a busy machine takes many times what an idle one does."""
+
+SLOWER = "OPENS2V_SLOWER_PAGES"
+"""Variable that makes each page's scripts so many times slower, and its answers late by so many milliseconds: `6,300`."""
 
 
 @pytest.fixture(scope="package")
@@ -37,7 +40,9 @@ def chromium() -> Iterator[Browser]:
     if path is None:
         _lack("Chromium is not installed (Debian's package `chromium`)")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=list(CHROMIUM_ARGUMENTS))
+        browser = playwright.chromium.launch(
+            executable_path=path, args=list(CHROMIUM_ARGUMENTS), timeout=START_SECONDS * 1000
+        )
         yield browser
         browser.close()
 
@@ -52,6 +57,8 @@ def watch(chromium: Browser) -> Iterator[Callable[..., Watched]]:
         context = chromium.new_context(**given)  # type: ignore[arg-type]
         context.set_default_timeout(SECONDS * 1000)
         made.append(Watched(page=context.new_page(), context=context, url=url))
+        if os.environ.get(SLOWER):
+            made[-1].slow_down(*map(float, os.environ[SLOWER].split(",")))
         return made[-1]
 
     yield make

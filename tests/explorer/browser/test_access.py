@@ -27,6 +27,14 @@ ALL_PAGES = {
     "nothing": "/browse?aesthetic=..1",
 }
 
+IS_PAINTED = """isDark => {
+  const isUnderWay = (tree) => tree.getAnimations().some((one) => one instanceof CSSTransition && one.playState === "running");
+  const hosts = [...document.querySelectorAll("[data-testid='stBidiComponentIsolated']")];
+  return (getComputedStyle(document.querySelector(".stApp")).colorScheme === "dark") === isDark
+    && ![document, ...hosts.map((host) => host.shadowRoot)].some(isUnderWay);
+}"""
+"""Whether a page is dark, or light, and no colour is between the two."""
+
 FOCUSED = """() => {
   let active = document.activeElement;
   while (active.shadowRoot?.activeElement) active = active.shadowRoot.activeElement;
@@ -53,10 +61,8 @@ def test_axe_finds_nothing_serious(watch: Callable[..., Watched], running_server
     found = []
     for is_dark in (False, True):
         page.emulate_media(color_scheme="dark" if is_dark else "light")
-        page.wait_for_function(
-            "isDark => (getComputedStyle(document.querySelector('.stApp')).colorScheme === 'dark') === isDark",
-            arg=is_dark,
-        )
+        page.wait_for_function(IS_PAINTED, arg=is_dark)
+        watched.wait()
         for violation in axe.run(page).response["violations"]:
             if violation["impact"] in ("serious", "critical"):
                 places = [(node["target"], node["html"][:200]) for node in violation["nodes"]]
@@ -103,7 +109,7 @@ def test_a_clip_is_opened_by_keys_alone(seen: Watched) -> None:
     clip = focused.get_attribute("href")
     page.keyboard.press("Enter")
     page.wait_for_url(f"**{clip}")
-    seen.wait()
+    seen.wait("clip")
     player = page.get_by_test_id("player")
     player.and_(page.locator("[data-frame]")).wait_for()
     for _ in range(40):

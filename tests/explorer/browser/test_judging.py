@@ -6,18 +6,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-import opens2v_data
+from explorer.browser.judged import given, logged, targets_of, verdicts
 from explorer.browser.watching import open_triage, wait_until_saved
-from opens2v_explorer.verdicts import VerdictStore, clip_target
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from explorer.browser.watching import Watched
     from explorer.servers import Server
-    from opens2v_explorer.verdicts.events import Event
 
-VERDICT_OF = {"k": "keep", "d": "drop", "f": "flag"}
 KEYS = "kdffdkkdfd" * 3
 """30 verdicts."""
 
@@ -25,25 +22,9 @@ KEYS = "kdffdkkdfd" * 3
 @pytest.fixture(scope="module")
 def queue(crowd: Server) -> list[str]:
     """The targets of all clips, in the order in which they are judged."""
-    catalog = opens2v_data.open(crowd.verdicts_path.with_name("opens2v-5m"))
-    rows = catalog.all.page(n=len(catalog), columns=["part", "clip_key"]).rows.to_pylist()
-    assert len(rows) > len(KEYS)
-    return [clip_target(row["part"], row["clip_key"]) for row in rows]
-
-
-def logged(server: Server, who: str) -> list[Event]:
-    """Return a reviewer's events in the order of their times."""
-    with VerdictStore(server.verdicts_path, read_only=True) as store:
-        return sorted((one for one in store.events() if one.who == who), key=lambda one: one.at)
-
-
-def verdicts(server: Server, who: str) -> list[tuple[str, str]]:
-    return [(one.target, one.verdict) for one in logged(server, who)]
-
-
-def given(queue: list[str], keys: str) -> list[tuple[str, str]]:
-    """Return what keys say of the clips of a queue."""
-    return [(target, VERDICT_OF[key]) for target, key in zip(queue, keys, strict=False)]
+    targets = targets_of(crowd)
+    assert len(targets) > len(KEYS)
+    return targets
 
 
 def test_30_keys_without_a_pause_are_30_verdicts(
@@ -64,7 +45,7 @@ def test_5_seconds_without_network_lose_no_verdict(
     watched.context.set_offline(True)
     page.keyboard.type(KEYS, delay=5000 / len(KEYS))
     unsaved = page.get_by_test_id("triage").get_by_test_id("unsaved")
-    assert unsaved.inner_text().startswith(f"{len(KEYS)} verdicts not saved yet. The explorer does not answer")
+    unsaved.filter(has_text=f"{len(KEYS)} verdicts not saved yet. The explorer does not answer").wait_for()
     page.locator(".unsaved-live[role='status']").filter(has_text="not saved yet").wait_for()
     assert verdicts(crowd, "offline") == []
     watched.context.set_offline(False)
@@ -85,7 +66,7 @@ def test_a_reload_while_nothing_can_be_sent_loses_no_verdict(
     # The queue goes on where it was left, and the last verdict can be taken back.
     triage = page.get_by_test_id("triage")
     triage.and_(page.locator(f"[data-target='{queue[len(KEYS)]}']")).wait_for()
-    assert page.get_by_test_id("unsaved").get_attribute("data-unsaved") == str(len(KEYS))
+    page.get_by_test_id("unsaved").and_(page.locator(f"[data-unsaved='{len(KEYS)}']")).wait_for()
     page.keyboard.press("u")
     triage.and_(page.locator(f"[data-target='{queue[len(KEYS) - 1]}']")).wait_for()
     # What the browser itself sent as the page went may have come; sent once more it is logged once.
@@ -126,7 +107,7 @@ def test_pairs_and_views_are_judged_by_buttons_and_keys(seen: Watched, running_e
     judge.get_by_test_id("judge-mine").filter(has_text="not the same").wait_for()
     page.locator("[data-testid='judge'] [data-testid='unsaved'][data-state='saved']").first.wait_for(state="attached")
     page.get_by_test_id("nav-gpt_views").click()
-    seen.wait()
+    seen.wait("gpt_views")
     judge = page.get_by_test_id("judge").nth(1)
     judge.get_by_test_id("judge-unsure").click()
     judge.get_by_test_id("judge-mine").filter(has_text="unsure").wait_for()

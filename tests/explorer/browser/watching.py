@@ -25,12 +25,25 @@ CHROMIUM_ARGUMENTS = (
     "--autoplay-policy=no-user-gesture-required",
 )
 
-IS_READY = """() => {
-  const app = document.querySelector('[data-testid="stApp"]');
-  return app?.dataset.testScriptState === "notRunning" && document.querySelector(".o-nav a[aria-current]") !== null
-    && document.querySelector('[data-stale="true"], [data-testid="stSkeleton"]') === null;
-}"""
-"""Whether the script has run to its end and all that it made is on the page."""
+IS_READY = """shown => {
+  const app = document.querySelector("[data-testid='stApp']");
+  const isRun = app?.dataset.testScriptState === "notRunning"
+    && document.querySelector("[data-stale='true'], [data-testid='stSkeleton']") === null;
+  const current = document.querySelector(".o-nav a[aria-current]");
+  const isShown = current !== null && (!shown || current.dataset.testid === `nav-${shown}`);
+  const isFollowed = document.querySelector("[data-testid='voice']") !== null;
+  const isMade = ({ shadowRoot }) => shadowRoot?.querySelector("*") && !shadowRoot.querySelector("UNMADE");
+  const components = [...document.querySelectorAll("[data-testid='stBidiComponentIsolated']")];
+  return isRun && isShown && isFollowed && components.every(isMade);
+}""".replace(
+    "UNMADE",
+    ".stage-root:empty, .judge .buttons:empty, .triage .progress:empty, .evaluation .detail:empty, "
+    ".scatter .legend:empty, .player [data-do='speed']:empty",
+)
+"""Whether the script has run to its end, of the page that is named, and all that it made is on the page and takes keys.
+
+A component's module is loaded after the script's end: until then its element is there, empty, and hears nothing.
+"""
 
 PROBED_BY_STREAMLIT = re.compile(r"/[a-z]+/_stcore/(health|host-config)")
 """Its script looks below the page's own path first, and is told that there is nothing."""
@@ -80,9 +93,22 @@ class Watched:
         self.wait()
         return self.page
 
-    def wait(self) -> None:
-        """Wait until the script has run."""
-        self.page.wait_for_function(IS_READY)
+    def wait(self, shown: str = "") -> None:
+        """Wait until the script has run.
+
+        Args:
+            shown: name of the page that shall be there, as in its link's test id. After a click the page before stands for a
+                while, ready too.
+        """
+        self.page.wait_for_function(IS_READY, arg=shown)
+
+    def slow_down(self, times: float, latency_ms: float = 0) -> None:
+        """Make the page's scripts so many times slower, and its answers late."""
+        session = self.context.new_cdp_session(self.page)
+        session.send("Emulation.setCPUThrottlingRate", {"rate": times})
+        session.send("Network.enable")
+        late = {"offline": False, "latency": latency_ms, "downloadThroughput": -1, "uploadThroughput": -1}
+        session.send("Network.emulateNetworkConditions", late)
 
     def check(self) -> None:
         """Assert that nothing left the machine and nothing was complained about."""

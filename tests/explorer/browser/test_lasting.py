@@ -1,0 +1,196 @@
+"""What lasts while the page's script runs again: places in queues, verdicts just given, and the following of links."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+
+from explorer.browser.conftest import SECONDS
+from explorer.browser.judged import given, logged, targets_of, verdicts
+from explorer.browser.watching import open_triage, wait_until_saved
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page, WebSocketRoute
+
+    from explorer.browser.watching import Watched
+    from explorer.servers import Server
+
+
+class Line:
+    """What a page and its script say to each other, held back where a test wants it: made before the page is opened."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.holds_answers = False
+        self.holds_questions = False
+        self.answers: list[tuple[WebSocketRoute, str | bytes]] = []
+        self.questions: list[tuple[WebSocketRoute, str | bytes]] = []
+        page.route_web_socket(re.compile("/_stcore/stream"), self._meet)
+
+    def _meet(self, browser: WebSocketRoute) -> None:
+        explorer = browser.connect_to_server()
+
+        def answer(message: str | bytes) -> None:
+            self.answers.append((browser, message)) if self.holds_answers else browser.send(message)
+
+        def ask(message: str | bytes) -> None:
+            self.questions.append((explorer, message)) if self.holds_questions else explorer.send(message)
+
+        explorer.on_message(answer)
+        browser.on_message(ask)
+
+    def wait_for_runs(self, n: int) -> None:
+        """Wait until the answers that are held are those of so many runs of the script."""
+        ends = time.monotonic() + SECONDS
+        while sum(_ends_a_run(message) for _, message in self.answers) < n:
+            assert time.monotonic() < ends, f"expected {n} runs of the script in {SECONDS} s"
+            self.page.wait_for_timeout(20)  # lets the messages come
+
+    def release(self) -> None:
+        """Let through what was held, and all that follows."""
+        self.holds_answers = self.holds_questions = False
+        for held in (self.answers, self.questions):
+            while held:
+                socket, message = held.pop(0)
+                socket.send(message)
+
+
+def _ends_a_run(message: str | bytes) -> bool:
+    return isinstance(message, bytes) and ForwardMsg.FromString(message).WhichOneof("type") == "script_finished"
+
+
+@pytest.fixture(scope="module")
+def queue(crowd: Server) -> list[str]:
+    """The targets of all clips, in the order in which they are judged."""
+    return targets_of(crowd)
+
+
+def on_target(page: Page, target: str) -> None:
+    """Wait until a queue has come to a clip."""
+    page.locator(f"[data-testid='triage'][data-target='{target}']").wait_for()
+
+
+def run_again(watched: Watched, mark: int) -> None:
+    """Run the script of a queue's page once more: by an address that means the same, which its links show when it has begun."""
+    watched.page.evaluate(
+        "mark => document.dispatchEvent(new CustomEvent('o-go', { detail: `${location.href}&again=${mark}` }))", mark
+    )
+    watched.page.locator(f"[data-testid='triage-all'][href*='again={mark}']").wait_for()
+    watched.wait("triage")
+
+
+def test_a_queue_that_filters_change_takes_each_key_once(
+    watch: Callable[..., Watched], crowd: Server, queue: list[str]
+) -> None:
+    watched = watch(crowd.url)
+    page = open_triage(watched, "who=wide")
+    page.keyboard.type("k")
+    wait_until_saved(page, 1)
+    on_target(page, queue[1])
+    page.get_by_test_id("triage-all").click()
+    on_target(page, queue[0])
+    run_again(watched, 1)
+    run_again(watched, 2)
+    page.keyboard.type("dkf")
+    wait_until_saved(page, 2)  # the first had been judged before
+    on_target(page, queue[3])
+    progress = page.get_by_test_id("triage-progress")
+    progress.filter(has_text=f"Clip 4 of {len(queue)} · 2 judged here").wait_for()
+    assert verdicts(crowd, "wide") == [(queue[0], "keep"), *given(queue, "dkf")]
+
+
+def test_verdicts_given_while_a_queue_was_fetched_are_in_it(
+    watch: Callable[..., Watched], crowd: Server, queue: list[str]
+) -> None:
+    watched = watch(crowd.url)
+    line = Line(watched.page)
+    page = open_triage(watched, "who=meanwhile")
+    line.holds_answers = True
+    page.get_by_test_id("triage-all").click()
+    line.wait_for_runs(1)
+    page.keyboard.type("kd")
+    wait_until_saved(page, 2)
+    page.keyboard.type("u")
+    wait_until_saved(page, 1)
+    line.release()
+    on_target(page, queue[0])
+    page.get_by_test_id("triage-verdict").filter(has_text="Keep").wait_for()
+    page.keyboard.type("u")
+    on_target(page, queue[0])
+    page.get_by_test_id("triage-verdict").filter(has_text=re.compile("^$")).wait_for(state="attached")
+    wait_until_saved(page, 0)
+    assert [one.verdict for one in logged(crowd, "meanwhile")] == ["keep", "drop", "undo", "undo"]
+
+
+def test_a_queue_that_changes_while_its_module_is_loaded_goes_on(
+    watch: Callable[..., Watched], crowd: Server, queue: list[str]
+) -> None:
+    watched = watch(crowd.url)
+    line = Line(watched.page)
+    page = watched.open("/review?who=hurried")
+    line.holds_answers = True
+    page.get_by_test_id("nav-triage").click()
+    line.wait_for_runs(1)
+    page.evaluate("() => document.dispatchEvent(new CustomEvent('o-go', { detail: '/triage?who=hurried&which=all' }))")
+    line.wait_for_runs(2)
+    line.release()
+    page.locator("[data-testid='triage-all'][aria-current]").wait_for()
+    watched.wait("triage")
+    # Time for whatever would end the component; what is right does not hang on it.
+    page.wait_for_timeout(1500)
+    page.keyboard.type("kdf")
+    wait_until_saved(page, 3)
+    run_again(watched, 1)
+    page.keyboard.type("k")
+    wait_until_saved(page, 4)
+    assert verdicts(crowd, "hurried") == given(queue, "kdfk")
+
+
+def test_an_answer_from_before_a_verdict_does_not_take_it_back(seen: Watched, running_explorer: Server) -> None:
+    line = Line(seen.page)
+    page = seen.open("/pairs?who=late")
+    judge = page.get_by_test_id("judge").first
+    saved = judge.locator("[data-testid='unsaved'][data-state='saved']")
+    line.holds_answers = True
+    page.keyboard.press("s")
+    saved.wait_for(state="attached")
+    line.wait_for_runs(1)
+    line.holds_questions = True
+    page.keyboard.press("n")
+    judge.get_by_test_id("judge-mine").filter(has_text="not the same").wait_for()
+    saved.wait_for(state="attached")
+    before = len(line.answers)
+    line.answers, held = [], line.answers
+    for socket, message in held:
+        socket.send(message)
+    assert before
+    page.locator("[data-testid='stApp'][data-test-script-state='notRunning']").wait_for()
+    page.evaluate("() => new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve, 100)))")
+    assert judge.get_by_test_id("judge-mine").inner_text() == "Your verdict: not the same"
+    line.release()
+    seen.wait()
+    assert judge.get_by_test_id("judge-mine").inner_text() == "Your verdict: not the same"
+    page.keyboard.press("n")
+    judge.get_by_test_id("judge-mine").filter(has_text="Not judged").wait_for()
+    saved.wait_for(state="attached")
+    assert [one.verdict for one in logged(running_explorer, "late")] == ["same", "different", "undo"]
+
+
+def test_a_change_of_colours_leaves_one_script_that_follows_links(seen: Watched) -> None:
+    page = seen.open("/browse?aesthetic=5..")
+    for scheme in ("dark", "light", "dark"):
+        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        page.wait_for_function(
+            "scheme => getComputedStyle(document.querySelector('.stApp')).colorScheme === scheme", arg=scheme
+        )
+    seen.wait()
+    assert page.get_by_test_id("voice").count() == 1
+    before = page.evaluate("() => history.length")
+    page.evaluate("() => document.dispatchEvent(new CustomEvent('o-go', { detail: '/browse' }))")
+    page.wait_for_url("**/browse")
+    assert page.evaluate("() => history.length") == before + 1
