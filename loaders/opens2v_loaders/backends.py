@@ -280,6 +280,8 @@ class TorchcodecBackend:
             return f"it converts odd sizes ({context.width}x{context.height}) to other colours than PyAV does"
         if self._device == "cuda" and context.colorspace not in _MATRICES_ON_GPU:
             return f"colour matrix {context.colorspace} (ITU-T H.273) is not among those that it converts on a GPU"
+        if (position := clip.keyframe_that_is_none()) is not None:
+            return f"it would begin at packet {position}, which is marked as a keyframe and refers to others"
         return self._colours.why_not(_kind_of(clip, job)) if self._device == "cuda" else None
 
     def read(self, clip: OpenClip, source: VideoSource, job: Job, target: Target) -> None:

@@ -56,7 +56,7 @@ class ColourCheck:
         """
         if kind in self._found:
             return self._found[kind]
-        ((_, frame),) = decoded(clip, [frame_idx])
+        *_, (_, frame) = decoded(clip, [frame_idx])
         converter = Converter()
         ours = _tensor(converter.rgb(frame))
         levels = int((picture.cpu().int() - ours).abs().max())

@@ -28,7 +28,7 @@ except ImportError as error:
     raise MissingExtraError(package="av", extra="video", needed_for="decoding clips") from error
 
 from opens2v_loaders.packets import PacketTable
-from opens2v_loaders.references import is_unreferenced, nal_length_size
+from opens2v_loaders.references import is_unreferenced, nal_length_size, refers_to_others
 
 if TYPE_CHECKING:
     import numpy as np
@@ -167,6 +167,13 @@ class OpenClip:
         if self._nal_length_size is None:
             return False
         return is_unreferenced(bytes(self.packets[position]), self.codec, self._nal_length_size)
+
+    def keyframe_that_is_none(self) -> int | None:
+        """Return the position of the first packet marked as a keyframe whose picture surely refers to others."""
+        for position in self.table.is_keyframe.nonzero()[0].tolist():
+            if refers_to_others(bytes(self.packets[position]), self.codec, self._nal_length_size):
+                return position
+        return None
 
     def info(self) -> VideoInfo:
         """Return what is known of the clip; the first keyframe is decoded, as only frames carry the display matrix."""

@@ -3,6 +3,8 @@
     wanted [6, 2]     spans [I0 P4 B2] and [I0 P4 B2 b1 b3 P8 B6], joined where they overlap (`packets` draws them)
     left out          the packets of others that nothing refers to (b1, b3): 25% less time where half are wanted
     fed whole         all the rest; each must give its picture, or it is damaged
+    once more         from the file's first packet, where a span's keyframe was none that decoding can begin at: streams
+                      that are refreshed bit by bit (x264's intra-refresh), keyframes marked wrongly
 
 **Colour.** See `swscale`. No deinterlacing, no rotation (`VideoInfo.rotation_degrees`).
 
@@ -114,6 +116,8 @@ def decoded(
 ) -> Iterator[tuple[int, VideoFrame]]:
     """Yield each wanted frame as it comes; raise at the end of a span when one was not sound.
 
+    A frame comes twice where the first was not sound and decoding from the file's first packet made it so: the later one holds.
+
     Args:
         wanted: frame numbers, sorted, no repeats.
         context: the decoder, flushed; the clip's own unless given.
@@ -123,63 +127,94 @@ def decoded(
         CorruptFrameError: a wanted frame is damaged, or one that it may be built on.
         DecodeError: the picture's size changes.
     """
-    table, context = clip.table, clip.context if context is None else context
+    context = clip.context if context is None else context
     packet_at = clip.packets.__getitem__ if packet_at is None else packet_at
-    width, height = clip.context.width, clip.context.height
-    spans = {frame_idx: table.span(frame_idx) for frame_idx in wanted}
-    frame_idx_of_pts = {int(table.pts[position]): frame_idx for frame_idx, position in enumerate(table.position)}
+    spans = {frame_idx: clip.table.span(frame_idx) for frame_idx in wanted}
+    again: dict[int, CorruptFrameError] = {}
     for (start, stop), members in _joined(spans):
-        own = {int(table.position[frame_idx]) for frame_idx in members}
-        damaged, pending = set[int](), set[int]()  # packets, by position
-        for position in [*range(start, stop), None]:  # None drains the decoder
-            try:
-                if position is None:
-                    arrived = context.decode(None)
-                else:
-                    left_out = position not in own and clip.is_unreferenced(position)
-                    context.skip_frame = "NONREF" if left_out else "DEFAULT"
-                    if not left_out and table.is_shown[position]:
-                        pending.add(position)
-                    arrived = context.decode(packet_at(position))
-            except FFmpegError:
-                damaged.add(stop - 1 if position is None else position)
-                continue
-            for frame in arrived:
-                frame_idx = None if frame.pts is None else frame_idx_of_pts.get(frame.pts)
-                if frame_idx is None:
-                    continue
-                came_from = int(table.position[frame_idx])
-                if frame.is_corrupt:
-                    damaged.add(came_from)
-                if came_from in pending and came_from in own:
-                    if (frame.width, frame.height) != (width, height):
-                        found = f"{frame.width}x{frame.height}"
-                        raise DecodeError(
-                            f"the clip is {width}x{height}, its frame {frame_idx} {found}: leave the clip out"
-                        )
-                    yield frame_idx, frame
-                pending.discard(came_from)
-        context.flush_buffers()
+        damaged = set[int]()
+        yield from _fed(clip, range(start, stop), members, damaged, context, packet_at)
         # Only now: a damaged packet's picture may be shown, and so be flagged, after the pictures built on it.
         for frame_idx in members:
-            _check_sound(clip, frame_idx, spans[frame_idx], damaged | pending)
+            error = _why_unsound(clip, frame_idx, spans[frame_idx], damaged)
+            if error is None:
+                continue
+            if 0 < spans[frame_idx][0] in damaged:
+                again[frame_idx] = error
+            else:
+                raise error
+    if again:
+        ends = {frame_idx: spans[frame_idx][1] for frame_idx in again}
+        damaged = set[int]()
+        yield from _fed(clip, range(max(ends.values())), list(again), damaged, context, packet_at)
+        for frame_idx, error in again.items():
+            if _why_unsound(clip, frame_idx, (0, ends[frame_idx]), damaged) is not None:
+                raise error
 
 
-def _check_sound(clip: OpenClip, frame_idx: int, span: tuple[int, int], damaged: set[int]) -> None:
+def _fed(
+    clip: OpenClip,
+    span: range,
+    members: Sequence[int],
+    damaged: set[int],
+    context: VideoCodecContext,
+    packet_at: Callable[[int], Packet],
+) -> Iterator[tuple[int, VideoFrame]]:
+    """Feed a span's packets, yield the members' frames, and note in `damaged` the packets that gave no sound picture."""
+    table = clip.table
+    width, height = clip.context.width, clip.context.height
+    own = {int(table.position[frame_idx]): frame_idx for frame_idx in members}
+    position_of_pts = {int(table.pts[position]): position for position in span if table.is_shown[position]}
+    pending = set[int]()
+    for position in [*span, None]:  # None drains the decoder
+        try:
+            if position is None:
+                arrived = context.decode(None)
+            else:
+                left_out = position not in own and position != span.start and clip.is_unreferenced(position)
+                context.skip_frame = "NONREF" if left_out else "DEFAULT"
+                if not left_out and table.is_shown[position]:
+                    pending.add(position)
+                arrived = context.decode(packet_at(position))
+        except FFmpegError:
+            damaged.add(span.stop - 1 if position is None else position)
+            continue
+        for frame in arrived:
+            came_from = None if frame.pts is None else position_of_pts.get(frame.pts)
+            if came_from is None:
+                continue
+            # A P-picture at a span's start was built on what is not there: decoders of MPEG-4 part 2 do not mind.
+            if frame.is_corrupt or (came_from == span.start > 0 and not frame.key_frame):
+                damaged.add(came_from)
+            if came_from in pending and came_from in own:
+                frame_idx = own[came_from]
+                if (frame.width, frame.height) != (width, height):
+                    found = f"{frame.width}x{frame.height}"
+                    raise DecodeError(
+                        f"the clip is {width}x{height}, its frame {frame_idx} {found}: leave the clip out"
+                    )
+                yield frame_idx, frame
+            pending.discard(came_from)
+    context.flush_buffers()
+    damaged |= pending
+
+
+def _why_unsound(clip: OpenClip, frame_idx: int, span: tuple[int, int], damaged: set[int]) -> CorruptFrameError | None:
     start, stop = span
     pts = clip.table.pts
     # Frames shown before the span's keyframe but coded after it lean on the span before; nothing here leans on them.
     first = min(
         (position for position in damaged if start <= position < stop and pts[position] >= pts[start]), default=None
     )
-    if first is not None:
-        seconds = float(int(pts[stop - 1]) * clip.time_base)
-        which = "its packet" if first == stop - 1 else f"packet {first}, on which it may be built,"
-        raise CorruptFrameError(
-            f"frame {frame_idx} (at {seconds:.3f} s, packet {stop - 1}) cannot be decoded exactly: {which} is damaged; "
-            "fetch the file again, or leave the clip out",
-            frame_idx=frame_idx,
-        )
+    if first is None:
+        return None
+    seconds = float(int(pts[stop - 1]) * clip.time_base)
+    which = "its packet" if first == stop - 1 else f"packet {first}, on which it may be built,"
+    return CorruptFrameError(
+        f"frame {frame_idx} (at {seconds:.3f} s, packet {stop - 1}) cannot be decoded exactly: {which} is damaged; "
+        "fetch the file again, or leave the clip out",
+        frame_idx=frame_idx,
+    )
 
 
 def _joined(spans: dict[int, tuple[int, int]]) -> Iterator[tuple[tuple[int, int], list[int]]]:

@@ -154,6 +154,20 @@ def with_rotation(data: bytes) -> bytes:
     return data[:at] + turned + data[at + len(turned) :]
 
 
+def with_keyframes_moved(data: bytes, packets: int) -> bytes:
+    """Mark as keyframes those that come so many packets after the right ones, but for the first."""
+    at = data.index(b"stss") + 8  # type, version and flags
+    (count,) = struct.unpack(">I", data[at : at + 4])
+    numbers = struct.unpack(f">{count}I", data[at + 4 : at + 4 + 4 * count])
+    moved = struct.pack(f">{count}I", numbers[0], *(number + packets for number in numbers[1:]))
+    return data[: at + 4] + moved + data[at + 4 + len(moved) :]
+
+
+def with_all_marked_as_keyframes(data: bytes) -> bytes:
+    """Take out the box that says which packets are keyframes: then all are."""
+    return data.replace(b"stss", b"free", 1)
+
+
 def decode_all(data: bytes) -> tuple[np.ndarray, np.ndarray]:
     """Decode the whole clip in sequence with plain PyAV: `(N, H, W, 3) uint8 RGB` and `(N,)` seconds."""
     lenient: dict[str, Any] = {"metadata_errors": "ignore"} if int(av.__version__.split(".")[0]) < 19 else {}
