@@ -129,11 +129,17 @@ def _with_descending(words: Sequence[str]) -> list[str]:
     return joined
 
 
+def _open_closed_streams() -> None:
+    """Open what was closed as in `opens2v … 2>&-`: notes would be printed among the data, and files opened as descriptor 2."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115 (for as long as the process lives)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code."""
-    if sys.stdout is None:  # `opens2v … >&-`
-        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 (for as long as the process lives)
-    elif argv is None:
+    _open_closed_streams()
+    if argv is None:
         take_any_text(sys.stdout)
     parser = build_parser()
     words = sys.argv[1:] if argv is None else list(argv)

@@ -37,7 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("catalog", help="folder of the catalog")
     parser.add_argument("repository", help="dataset repository on the Hub, OWNER/NAME; made if absent")
     parser.add_argument(
-        "--dry-run", action="store_true", help="show what would be uploaded and the head of the card; upload nothing"
+        "--dry-run",
+        action="store_true",
+        help="show what would be uploaded and the head of the card (needs no network); upload nothing",
     )
     parser.add_argument(
         "--source",
@@ -90,7 +92,13 @@ def run(arguments: argparse.Namespace) -> int:
     published = None
     with TemporaryDirectory(prefix="opens2v-publish-") as work, ProgressBars(stages, quiet=arguments.quiet) as bars:
         plan = plan_publication(
-            dataset, arguments.repository, work=Path(work), options=options, draw=draw, progress=bars
+            dataset,
+            arguments.repository,
+            work=Path(work),
+            options=options,
+            draw=draw,
+            must_ask=not arguments.dry_run,
+            progress=bars,
         )
         if not arguments.quiet:
             for text in plan.notes:
@@ -124,7 +132,7 @@ def _facts(plan: Plan, commit: str | None) -> dict[str, Any]:
     return {
         "repository": plan.repo_id,
         "branch": plan.options.branch,
-        "is_new": plan.is_new,
+        "is_new": plan.is_new if plan.is_asked else None,
         "digest": plan.manifest.digest,
         "source": {"uri": plan.manifest.source.uri, "revision": plan.manifest.source.revision},
         "files": [{"path": file.path, "size_bytes": file.size_bytes, "action": file.action} for file in plan.files],

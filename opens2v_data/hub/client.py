@@ -14,6 +14,7 @@ from huggingface_hub.errors import (
     HfHubHTTPError,
     HTTPError,  # pyright: ignore[reportPrivateImportUsage] - of httpx or httpx2, by version
     LocalTokenNotFoundError,
+    OfflineModeIsEnabled,
 )
 from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
@@ -43,7 +44,7 @@ def told(what: str) -> Iterator[None]:
         yield
     except LocalTokenNotFoundError:
         raise RemoteError(f"{what}: there is no token; {_ADVICE[401]}", status=401) from None
-    except (HTTPError, RuntimeError, ValueError) as error:
+    except (HTTPError, RuntimeError, ValueError, OfflineModeIsEnabled) as error:
         cause = error.__cause__ if isinstance(error, RuntimeError) and error.__cause__ is not None else error
         raise _remote_error(what, cause) from None
 
@@ -58,7 +59,10 @@ def _remote_error(what: str, error: BaseException) -> RemoteError:
             is_retryable=status in (408, 409, 412, 429) or status >= 500,
         )
     text = _without_addresses(str(error)) or type(error).__name__
-    return RemoteError(f"{what}: {text}; {_AGAIN}", is_retryable=isinstance(error, HTTPError))
+    if isinstance(error, OfflineModeIsEnabled):
+        return RemoteError(f"{what}: HF_HUB_OFFLINE is set, which keeps the Hub's client from asking; unset it")
+    advice = f"check the connection and {_AGAIN}" if isinstance(error, HTTPError) else _AGAIN
+    return RemoteError(f"{what}: {text}; {advice}", is_retryable=isinstance(error, HTTPError))
 
 
 def _without_addresses(text: str) -> str:

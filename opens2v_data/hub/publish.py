@@ -23,7 +23,7 @@ from opens2v_data.archive.addresses import SCHEME, HubAddress, is_commit, is_rem
 from opens2v_data.catalog import manifest as manifests
 from opens2v_data.catalog.manifest import FILE_NAME, QUARANTINE_FILE, Manifest, Source, SourcePart
 from opens2v_data.catalog.verify import verify
-from opens2v_data.errors import CatalogDamagedError, CatalogError
+from opens2v_data.errors import CatalogDamagedError, CatalogError, RemoteError
 from opens2v_data.hub.card import CARD_FILE, count_figures, make_card
 from opens2v_data.hub.client import quiet_client, told
 from opens2v_data.hub.preview import PREVIEW_FILE, Draw, write_preview
@@ -117,6 +117,7 @@ class Plan:
         head: commit it was compared with, None for none; where the branch is not there, that of `main`.
         is_new: the repository is not there.
         has_branch: the branch is there.
+        is_asked: the Hub said what is there; a plan made without it cannot be uploaded.
         notes: what the publisher should know, for example that readers are told of no release.
         api: the client.
     """
@@ -129,6 +130,7 @@ class Plan:
     head: str | None
     is_new: bool
     has_branch: bool
+    is_asked: bool
     notes: tuple[str, ...]
     api: HfApi = field(repr=False)
 
@@ -163,6 +165,7 @@ def plan_publication(
     draw: Draw | None = None,
     endpoint: str | None = None,
     token: str | None = None,
+    must_ask: bool = True,
     progress: Progress | None = None,
 ) -> Plan:
     """Check the catalog, make card, preview and manifest, and compare all with what is on the Hub; uploads nothing.
@@ -174,6 +177,7 @@ def plan_publication(
         options: by default those of `PublishOptions()`.
         draw: draws a preview's pictures; needed unless there are to be none.
         endpoint, token: of the Hub, by default as `huggingface_hub` has them.
+        must_ask: False makes a plan to look at where no Hub answers, as if nothing were there, and says so in its notes.
         progress: called with "checksums" or "preview", how much is done and how much there is.
 
     Raises:
@@ -192,14 +196,21 @@ def plan_publication(
     catalog = dataset.catalog
     data = _data_files(catalog)
     api = HfApi(endpoint=endpoint, token=token)
-    with told(f"{repo_id} cannot be looked at"), quiet_client():
-        remote = look(api, repo_id, options.branch, work / "there")
+    notes: list[str] = []
+    is_asked = True
+    try:
+        with told(f"{repo_id} cannot be looked at"), quiet_client():
+            remote = look(api, repo_id, options.branch, work / "there")
+    except RemoteError as error:
+        if must_ask or error.status is not None:
+            raise
+        remote, is_asked = Repository(is_there=False), False
+        notes.append(f"this is what an empty repository would get: {error}")
     if options.is_private and remote.is_there and not remote.is_private:
         raise ValueError(f"{repo_id} is there and public; make it private on the Hub first, or leave --private out")
     _check_whole(catalog, progress)
     if not options.force:
         _check_ours(repo_id, remote, {file.path: file for file in data})
-    notes: list[str] = []
     source = published_source(catalog.manifest.source, options.source)
     if not is_remote(source.uri):
         notes.append(
@@ -258,6 +269,7 @@ def plan_publication(
         head=remote.head,
         is_new=not remote.is_there,
         has_branch=remote.has_branch,
+        is_asked=is_asked,
         notes=tuple(notes),
         api=api,
     )
@@ -271,8 +283,11 @@ def upload(plan: Plan, *, progress: Progress | None = None) -> Published:
         progress: called with "upload", how many bytes are done and how many there are.
 
     Raises:
+        ValueError: the plan was made without asking the Hub.
         RemoteError: the Hub did not take it; what is done is kept, and planning and uploading again goes on.
     """
+    if not plan.is_asked:
+        raise ValueError(f"the plan for {plan.repo_id} was made without asking the Hub; make it again where it answers")
     options, api = plan.options, plan.api
     todo = plan.of("upload", "replace")
     total, done = sum(file.size_bytes for file in todo), 0

@@ -80,6 +80,24 @@ def test_a_dry_run_as_json_is_the_plan(hub: LocalHub, sample_catalog: Path) -> N
     assert hub.counts().upload.num_requests == 0
 
 
+@pytest.mark.parametrize(
+    ("variables", "why"),
+    [({"HF_ENDPOINT": "http://127.0.0.1:1"}, "Connection refused; check the"), ({"HF_HUB_OFFLINE": "1"}, "unset it")],
+)
+def test_a_dry_run_without_a_network_shows_what_an_empty_repository_would_get(
+    sample_catalog: Path, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], why: str
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    shown = processes.run("publish", sample_catalog, REPO, "--dry-run", "--no-preview", "--json")
+    facts = json.loads(shown.stdout)
+    assert (shown.returncode, facts["is_new"], len(facts["files"])) == (0, None, 17)
+    assert f"this is what an empty repository would get: {REPO} cannot be looked at: " in facts["notes"][0]
+    assert why in facts["notes"][0] and facts["notes"][0] in shown.stderr
+    refused = processes.run("publish", sample_catalog, REPO, "--no-preview")
+    assert (refused.returncode, refused.stdout) == (1, "") and why in refused.stderr
+
+
 def test_a_published_catalog_has_real_clips_and_pictures_and_is_the_same(
     hub: LocalHub, sample_catalog: Path, tmp_path: Path
 ) -> None:

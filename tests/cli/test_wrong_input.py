@@ -170,6 +170,14 @@ def test_without_an_output_the_work_is_done(sample_catalog: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "shares of 20 clips\n")
 
 
+def test_without_a_place_for_notes_none_stand_among_the_data(sample_catalog: Path) -> None:
+    command = [*processes.MODULE, "facets", str(sample_catalog), "part"]
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$@" 2>&- <&-', "sh", *command], stdout=subprocess.PIPE, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0 and done.stdout.startswith("total_part1  10") and "shares of" not in done.stdout
+
+
 def test_other_encodings_take_all_text(sample_catalog: Path, tmp_path: Path) -> None:
     """A pipe or a file gets UTF-8, so that nothing is lost; a terminal a `?` and bars it has."""
     command = [*processes.MODULE, "facets", str(sample_catalog), "part"]
