@@ -85,6 +85,8 @@ def assemble_units(
     classes = _count_classes(work, units, keep)
     assembly.classes = classes
     _done(assembly, write_members(work, folder, parts))
+    # Left by Ctrl-C it waits for what runs: at most one row group per table, of clips 0.07 s, of captions 0.02 s. A thread that
+    # nobody waits for would be in Arrow's code when Python ends, which aborts the process.
     with ThreadPoolExecutor(workers) if workers > 1 else nullcontext() as pool:
         _write_clips(work, folder, units, keep, classes, parts, num_clips, assembly, progress, pool)
     return assembly
