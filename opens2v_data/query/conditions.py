@@ -11,7 +11,8 @@ import numpy as np
 
 from opens2v_data.errors import QueryError
 from opens2v_data.query.bound import check_statement
-from opens2v_data.query.engine import Engine, first_lines
+from opens2v_data.query.engine import Engine
+from opens2v_data.query.faults import first_lines
 from opens2v_data.query.views import JOINED
 from opens2v_data.sqlfiles import sql_text
 

@@ -36,7 +36,7 @@ NUMBERS = "clip-numbers"
 
 TABLES = ("class_kinds", "clip_categories", "clip_numbers")
 RANGE_CLIPS = 262_144
-"""Clips worked out at once: 2.6 M subjects, which is far below `engine.MEMORY_LIMIT`."""
+"""Clips worked out at once: 2.6 M subjects, which is far below `connecting.MEMORY_LIMIT`."""
 
 Ask = Callable[..., pa.Table]
 Progress = Callable[[int, int], None]

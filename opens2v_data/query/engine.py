@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import re
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,10 +16,12 @@ import duckdb
 
 from opens2v_data.catalog.ranges import PROTOCOL, TableFileSystem
 from opens2v_data.catalog.schemas import TABLES
-from opens2v_data.errors import CatalogDamagedError, QueryError
+from opens2v_data.errors import QueryError
 from opens2v_data.query import warm
 from opens2v_data.query.bound import check_statement, exact_path
+from opens2v_data.query.connecting import MEMORY_LIMIT, connect
 from opens2v_data.query.derived import Definition, category_tables, known_tables
+from opens2v_data.query.faults import raise_fault
 from opens2v_data.query.hints import explain
 from opens2v_data.query.keytexts import KeyTexts, key_texts
 from opens2v_data.query.reading import MAY_WRITE, check_reading
@@ -39,27 +39,15 @@ from opens2v_data.query.views import (
 from opens2v_data.sqlfiles import sql_text
 
 if TYPE_CHECKING:
+    from re import Match
+
     import numpy as np
     import pyarrow as pa
 
     from opens2v_data.catalog.catalog import Catalog
 
-MEMORY_LIMIT = "256MB"
-"""For DuckDB itself: ids sort in far less, and a stream must stay below 500 MB in all."""
-
-MAX_THREADS = 4
-"""Threads share that memory: on 16 and 32 of them joins of 10 M pairs ran out of it, on 8 they did not."""
-
-REMOTE_THREADS = 8
-"""For tables on a server, however few the cores: each waits for a row group. The most that the memory was seen to do for."""
-
 CLOSE_SECONDS = 10.0
 """For questions under way in other threads."""
-
-_DAMAGE = re.compile(
-    r"Failed to read file|magic bytes|[Pp]arquet|TProtocolException|invalid TType|don't know what type|Out of buffer"
-)
-"""What DuckDB says of a file of the right size with other bytes: of 120 files with 1 to 64 bytes changed it said nothing else."""
 
 EXAMPLE = "SELECT part, count(*) FROM clips WHERE aesthetic > 5 AND has_subject(clip_id, 'woman') GROUP BY part"
 
@@ -72,7 +60,8 @@ class Engine:
 
     Args:
         catalog: what to ask.
-        threads: for DuckDB; by default all cores, at most `MAX_THREADS`, or `REMOTE_THREADS` where tables lie on a server.
+        threads: for DuckDB; by default all cores, at most `connecting.MAX_THREADS`; where tables lie on a server,
+            `REMOTE_THREADS`.
         memory_limit: for DuckDB, as it spells it.
         category: file with a definition of categories, see `derived`; None: `sql/category.sql`.
     """
@@ -275,22 +264,8 @@ class Engine:
             time.sleep(0.01)
 
     def _raise_fault(self, error: duckdb.Error) -> None:
-        """Raise what a store said, that a table is damaged or memory too little, where that is what DuckDB's error tells."""
-        fault = self._tables.take_fault(str(error)) if self._tables is not None else None
-        if fault is not None:
-            raise fault from None
-        if isinstance(error, duckdb.OutOfMemoryException):
-            raise QueryError(
-                f"expected an answer within {self._memory_limit} of memory, found none: ask for fewer rows or columns, or filter "
-                f"before joining ({str(error).splitlines()[0]})"
-            ) from error
-        # Of a file that is no parquet inside it says so by the base of its errors, or as if the statement were wrong.
-        is_of_files = type(error) is duckdb.Error or isinstance(error, duckdb.InvalidInputException)
-        if isinstance(error, duckdb.IOException) or (is_of_files and _DAMAGE.search(str(error).split("\n\nLINE")[0])):
-            raise CatalogDamagedError(
-                f"a table of {self.catalog.uri} cannot be read: {first_lines(error)}; `opens2v verify` says which files are "
-                "damaged: copy the catalog again, or run opens2v ingest again"
-            ) from error
+        """Raise what the error tells of tables and memory; see `faults`."""
+        raise_fault(error, tables=self._tables, uri=self.catalog.uri, memory_limit=self._memory_limit)
 
     def _after_fork(self) -> None:
         # The parent may have held the lock, and its connection's threads are not here: to use it hangs, to destroy it crashes.
@@ -311,7 +286,9 @@ class Engine:
             self.build_categories()
         with self._lock:
             if self._connection is None:
-                self._connection = self._open()
+                is_remote = any(self._place(table) is None for table in self.catalog.manifest.tables)
+                self._tables = TableFileSystem(self.catalog.reader) if is_remote else None
+                self._connection = connect(self._tables, threads=self._threads, memory_limit=self._memory_limit)
             self._make_views(self._connection, " ".join([sql, *(one.source for one in joined)]))
             cursor = self._connection.cursor()
         # In the cursor's own schema, where they come before those of all.
@@ -406,34 +383,6 @@ class Engine:
                     plain._is_plain = True
                     self._derived = category_tables(self.catalog, definition, plain.ask, progress=progress)
 
-    def _open(self) -> duckdb.DuckDBPyConnection:
-        is_remote = any(self._place(table) is None for table in self.catalog.manifest.tables)
-        threads = REMOTE_THREADS if is_remote else min(MAX_THREADS, os.cpu_count() or 1)
-        options: dict[str, Any] = {
-            "memory_limit": self._memory_limit,
-            "autoinstall_known_extensions": False,
-            "autoload_known_extensions": False,
-            # A name that no view has is no Python variable of a caller.
-            "python_enable_replacements": False,
-            "threads": self._threads or threads,
-            # Not ".tmp" in whatever folder this runs in.
-            "temp_directory": str(Path(tempfile.gettempdir()) / f"opens2v-duckdb-{os.getpid()}"),
-        }
-        connection = duckdb.connect(":memory:", config=options)
-        connection.execute("SET enable_progress_bar = false")
-        # Footers are read once: to parse them for each statement takes 20-40 ms of CPU at 5 M clips. GLOBAL: for cursors too.
-        connection.execute("SET GLOBAL parquet_metadata_cache = true")
-        # A page's other columns are fetched for its rows and not carried through the sort (24 ms for 36 ms, from memory at 5 M
-        # clips). By itself DuckDB does so up to 50 rows; a page of 50 asks for 51.
-        connection.execute("SET GLOBAL late_materialization_max_rows = 1000")
-        self._tables = None
-        if is_remote:
-            self._tables = TableFileSystem(self.catalog.reader)
-            connection.register_filesystem(self._tables)
-            # Columns of a row group that lie side by side are then asked for at once; later versions do so by themselves.
-            connection.execute("SET prefetch_all_parquet_files = true")
-        return connection
-
     def _place(self, table: str) -> Path | None:
         return self.catalog.local_path(self.catalog.manifest.tables[table].path)
 
@@ -443,7 +392,7 @@ class Engine:
                 connection.execute(TABLE.sub(self._quoted_place, statement))
                 self._made.add(name)
 
-    def _quoted_place(self, match: re.Match[str]) -> str:
+    def _quoted_place(self, match: Match[str]) -> str:
         if match[1] in DERIVED:
             return exact_path(str(self._derived[match[1]])).replace("'", "''")
         file = self.catalog.manifest.tables[match[1]]
@@ -456,11 +405,6 @@ def _engine(
     kind: type[Engine], catalog: Catalog, threads: int | None, memory_limit: str, category: str | None
 ) -> Engine:
     return kind(catalog, threads=threads, memory_limit=memory_limit, category=category)
-
-
-def first_lines(error: Exception) -> str:
-    """Return the first two lines of what DuckDB says, without the place."""
-    return " ".join(str(error).split("\n\nLINE")[0].split("\n")[:2])
 
 
 def _after_fork() -> None:

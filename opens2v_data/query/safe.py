@@ -27,7 +27,7 @@ from opens2v_data.catalog.ranges import PROTOCOL
 from opens2v_data.errors import CatalogDamagedError, QueryError
 from opens2v_data.query.bound import exact_path
 from opens2v_data.query.conditions import Query
-from opens2v_data.query.engine import MAX_THREADS
+from opens2v_data.query.connecting import MAX_THREADS
 from opens2v_data.query.hints import explain
 from opens2v_data.query.vetting import Rules, check_text, read_rules, vet
 from opens2v_data.query.views import JOINED, joined_in, names_categories, wide_clips
