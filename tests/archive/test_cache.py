@@ -215,7 +215,7 @@ def test_info_and_clear_leave_files_of_others_alone(tmp_path: Path):
         cache.put(key_of(number), data_of(number))
     was = cache.clear()
     assert (was.root, was.num_files, was.size_bytes, was.limit_bytes) == (tmp_path, 3, 3 * 104, 10_000)
-    assert was.oldest_used_at is not None and abs(was.oldest_used_at - time.time()) < 60
+    assert was.oldest_used_at is not None and abs(was.oldest_used_at - time.time()) < 600
     assert cache.info().num_files == 0
     assert (tmp_path / "mine.txt").read_text() == "keep"
     assert cache.put(key_of(1), data_of(1))
@@ -253,9 +253,8 @@ def test_threads_share_a_cache(tmp_path: Path):
 WORKER = """
 cache, seed, limit = ClipCache(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 generator = random.Random(seed)
-end = time.monotonic() + float(sys.argv[4])
 num_puts = 0
-while time.monotonic() < end:
+for _ in range(int(sys.argv[4])):
     number = generator.randrange(60)
     size = 500 + 100 * (number % 20)
     assert cache.get(key_of(number, size)) in (None, data_of(number, size))
@@ -268,7 +267,7 @@ print(num_puts, cache.num_not_kept)
 def test_four_processes_share_a_cache_and_stay_below_its_limit(tmp_path: Path):
     limit = 30_000
     ClipCache(tmp_path, limit_bytes=limit)
-    workers = [started(WORKER, tmp_path, seed, limit, 1.5) for seed in range(4)]
+    workers = [started(WORKER, tmp_path, seed, limit, 200) for seed in range(4)]
     while any(worker.poll() is None for worker in workers):
         assert bytes_on_disk(tmp_path) <= limit + 4 * 2500  # listing is no snapshot: clips come and go meanwhile
         time.sleep(0.02)
@@ -289,7 +288,7 @@ write, lock = os.write, threading.Lock()
 def slow(descriptor, data):
     written = write(descriptor, bytes(data)[:500])
     print("writing", flush=True)
-    time.sleep(60)
+    time.sleep(1_000)
     return written
 os.write = slow
 cache.put(key_of(99, 2000), data_of(99, 2000))
@@ -321,7 +320,7 @@ def test_processes_killed_at_any_moment_leave_a_cache_that_works(tmp_path: Path)
     limit = 20_000
     ClipCache(tmp_path, limit_bytes=limit)
     for seed in range(5):
-        workers = [started(WORKER, tmp_path, 2 * seed + which, limit, 30) for which in range(2)]
+        workers = [started(WORKER, tmp_path, 2 * seed + which, limit, 10**6) for which in range(2)]
         time.sleep(0.5 + 0.03 * seed)
         for worker in workers:
             worker.send_signal(signal.SIGKILL)

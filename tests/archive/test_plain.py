@@ -206,7 +206,7 @@ if child == 0:
 code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 sys.exit(code or not (good and is_right(3)))
 """
-    assert subprocess.run([sys.executable, "-c", program], timeout=60, check=False).returncode == 0
+    assert subprocess.run([sys.executable, "-c", program], timeout=200, check=False).returncode == 0
     assert [(asked.connection, asked.start) for asked in server.asked] == [(0, 0), (1, 1), (1, 2), (0, 3)]
 
 
@@ -351,22 +351,22 @@ def test_headers_that_trickle_have_one_deadline(connections: Connections, server
             yield 0.02
 
     server.script = script
-    with pytest.raises(RemoteError, match=r"a file: no answer came in 0\.3 s") as caught:
-        read(connections, server, 5, 10, timeout=0.3)
+    with pytest.raises(RemoteError, match=r"a file: no answer came in 1 s") as caught:
+        read(connections, server, 5, 10, timeout=1.0)
     assert caught.value.is_retryable
     with pytest.raises(RemoteError, match=r"a file: the connection failed \(TimeoutError") as caught:
-        careful.read_carefully(server.url, 5, 10, headers={}, where="a file", timeout_seconds=0.3)
+        careful.read_carefully(server.url, 5, 10, headers={}, where="a file", timeout_seconds=1.0)
     assert caught.value.is_retryable
     with pytest.raises(RemoteError, match=r"a file: the connection failed \(TimeoutError") as caught:
-        careful.head(server.url, {}, label="a file", timeout_seconds=0.3)
+        careful.head(server.url, {}, label="a file", timeout_seconds=1.0)
 
 
 def test_a_body_that_trickles_has_a_deadline(connections: Connections, server: RawServer) -> None:
-    server.script = lambda asked: [answer_to(asked)[:-4], *[b"x", 0.2] * 4]
+    server.script = lambda asked: [answer_to(asked)[:-400], *[b"x", 0.2] * 400]
     with pytest.raises(
-        RemoteError, match=r"a file: \d of 10 bytes came in the time there is, slower than 65536"
+        RemoteError, match=r"a file: \d+ of 1000 bytes came in the time there is, slower than 65536"
     ) as caught:
-        read(connections, server, 5, 10, timeout=0.3)
+        read(connections, server, 5, 1_000, timeout=1.0)
     assert caught.value.is_retryable
 
 
@@ -435,7 +435,7 @@ assert len(store.read_range("a", 5, 10)) == 10
 assert store.counters.num_retries == 0
 """
     proxy = server.url.partition("/a?")[0]
-    done = subprocess.run([sys.executable, "-c", program], env={"http_proxy": proxy}, timeout=60, check=False)
+    done = subprocess.run([sys.executable, "-c", program], env={"http_proxy": proxy}, timeout=200, check=False)
     assert done.returncode == 0
     assert [asked.target for asked in server.asked] == ["http://files.invalid/release/a"]
 

@@ -28,7 +28,13 @@ from opens2v_data.catalog.ingest import IngestOptions, ingest
 from opens2v_data.release.layout import Release
 ingest(Release.open(sys.argv[1]), Path(sys.argv[2]), IngestOptions(workers=2, unit_bytes={UNIT_BYTES}))
 """
-EXIT_SECONDS = 20
+STOPPING = f"""
+from catalog import stopping
+from opens2v_data.catalog import workers
+workers._start_worker = stopping.start_worker
+{SCRIPT}"""
+"""As `SCRIPT`, and never done."""
+EXIT_SECONDS = 200
 """How long an orphaned worker may take to end; it takes milliseconds where the machine is not busy."""
 
 
@@ -47,9 +53,9 @@ def expected(release: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[st
 
 
 @contextmanager
-def started(release: Path, root: Path) -> Iterator[subprocess.Popen[str]]:
+def started(release: Path, root: Path, script: str = SCRIPT) -> Iterator[subprocess.Popen[str]]:
     """Start an ingest with two workers in a process group of its own; nothing of it outlives the block."""
-    command = [sys.executable, "-c", SCRIPT, str(release), str(root)]
+    command = [sys.executable, "-c", script, str(release), str(root)]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     process = subprocess.Popen(
         command, env=environment, start_new_session=True, text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
@@ -110,7 +116,7 @@ def test_killed_at_random_moments_a_rerun_gives_the_files_of_an_undisturbed_run(
 def test_a_rerun_does_only_the_units_that_were_not_done(
     release: Path, expected: dict[str, bytes], tmp_path: Path
 ) -> None:
-    with started(release, tmp_path) as process:
+    with started(release, tmp_path, STOPPING) as process:
         wait_for_work(process, tmp_path, 20)
         assert process.poll() is None
         os.killpg(process.pid, signal.SIGKILL)
@@ -124,7 +130,7 @@ def test_a_rerun_does_only_the_units_that_were_not_done(
 def test_a_killed_worker_is_reported_and_a_rerun_goes_on(
     release: Path, expected: dict[str, bytes], tmp_path: Path
 ) -> None:
-    with started(release, tmp_path) as process:
+    with started(release, tmp_path, STOPPING) as process:
         wait_for_work(process, tmp_path, 5)
         workers = [
             child
@@ -132,7 +138,7 @@ def test_a_killed_worker_is_reported_and_a_rerun_goes_on(
             if "resource_tracker" not in " ".join(child.cmdline())
         ]
         workers[0].kill()
-        _, stderr = process.communicate(timeout=60)
+        _, stderr = process.communicate(timeout=200)
     assert process.returncode == 1
     assert "IngestError: a worker process died (killed, or out of memory?); what is done is kept" in stderr
     result = make(release, tmp_path, unit_bytes=UNIT_BYTES)

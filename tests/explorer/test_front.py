@@ -66,7 +66,7 @@ def behind() -> Behind:
 @pytest.fixture
 def client(behind: Behind, gate: threading.Event) -> Iterator[TestClient]:
     def make() -> Any:
-        gate.wait(30)
+        gate.wait(250)
         return behind
 
     with TestClient(Front(make, hosts=Hosts()), base_url=BASE) as client:
@@ -106,7 +106,7 @@ def test_what_is_no_file_of_streamlits_waits_for_the_app(client: TestClient, gat
         assert not any(answer.done() for answer in answers)
         gate.set()
         for (method, path, _), answer in zip(asked, answers, strict=True):
-            assert answer.result(30).text == ("" if method == "HEAD" else f"{method} {path}")
+            assert answer.result(200).text == ("" if method == "HEAD" else f"{method} {path}")
 
 
 @pytest.mark.parametrize("path", ["/", f"/{LINKED[0]}"])

@@ -186,13 +186,13 @@ def test_keys_asked_for_while_a_look_up_runs_make_the_next_one() -> None:
     def read(keys: list[int]) -> dict[int, int]:
         reads.append(sorted(keys))
         is_reading.set()
-        go.wait(10)
+        go.wait(200)
         return {key: key * key for key in keys}
 
     batches: Batches[int, int] = Batches(read, keep=100)
     first = threading.Thread(target=batches.get, args=(100,))
     first.start()
-    is_reading.wait(10)
+    is_reading.wait(200)
     results: dict[int, int] = {}
     others = [threading.Thread(target=lambda n=n: results.update({n: batches.get(n)})) for n in range(6)]
     for thread in others:
