@@ -27,7 +27,7 @@ def imported_by(code: str) -> list[str]:
     """Return which heavy packages some code imports in an interpreter of its own."""
     report = f"import json, sys; print(json.dumps([name for name in {HEAVY!r} if name in sys.modules]))"
     done = subprocess.run(
-        [sys.executable, "-c", f"{code}\n{report}"], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", f"{code}\n{report}"], capture_output=True, text=True, check=True, timeout=250
     )
     return json.loads(done.stdout.splitlines()[-1])
 

@@ -17,4 +17,4 @@ def environment() -> dict[str, str]:
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:
     """Run a command and wait for it."""
     command = [*MODULE, *(str(argument) for argument in arguments)]
-    return subprocess.run(command, env=environment(), capture_output=True, text=True, check=False, timeout=120)
+    return subprocess.run(command, env=environment(), capture_output=True, text=True, check=False, timeout=250)

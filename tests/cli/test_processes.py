@@ -89,7 +89,7 @@ def test_ctrl_c_exits_with_130_and_the_same_command_finishes_the_same_catalog(
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=250,
         start_new_session=True,
     )
     assert (ended.returncode, ended.stdout) == (130, "")

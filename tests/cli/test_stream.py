@@ -131,7 +131,7 @@ def test_a_reader_that_is_gone_ends_it_quietly(sample_catalog: Path, command: tu
             stderr=subprocess.PIPE,
             text=True,
             check=False,
-            timeout=60,
+            timeout=250,
         )
     finally:
         os.close(writing)
@@ -141,7 +141,7 @@ def test_a_reader_that_is_gone_ends_it_quietly(sample_catalog: Path, command: tu
 def test_head_takes_what_it_wants(sample_catalog: Path, sample_facts: SampleFacts) -> None:
     line = f"set -o pipefail; {sys.executable} -m opens2v_data.cli stream {sample_catalog} --json | head -n 1"
     ended = subprocess.run(
-        ["bash", "-c", line], env=processes.environment(), capture_output=True, text=True, check=False, timeout=60
+        ["bash", "-c", line], env=processes.environment(), capture_output=True, text=True, check=False, timeout=250
     )
     assert (ended.returncode, ended.stderr) == (0, "")
     assert json.loads(ended.stdout)["clip_key"] == sample_facts.clips[0].key

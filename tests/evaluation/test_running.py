@@ -352,7 +352,7 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path: Path) -> None:
     code = CHILD.format(paths=[path for path in sys.path if path])
     command = [sys.executable, "-c", code, str(folder), str(tmp_path / "scores")]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    killed = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=environment)
+    killed = subprocess.run(command, capture_output=True, text=True, timeout=250, check=False, env=environment)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     report = run(videos, PROMPTS, metrics=["motion_amplitude"], out=tmp_path / "scores")
     assert (report.kept, report.scored) == (2, 3)

@@ -133,7 +133,7 @@ def test_without_models_nothing_of_the_evaluation_is_imported() -> None:
         "import opens2v_explorer.evaluation.routes, opens2v_data.cli.evaluated\n"
         "print([name for name in sys.modules if name.startswith('opens2v_eval')])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=250)
     assert done.stdout.strip() == "[]"
 
 

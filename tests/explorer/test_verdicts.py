@@ -201,7 +201,7 @@ def test_two_processes_lose_nothing_and_log_nothing_twice(tmp_path: Path) -> Non
         )
         for who in ("ada", "bo")
     ]
-    shown = [writer.communicate(timeout=60)[0] for writer in writers]
+    shown = [writer.communicate(timeout=250)[0] for writer in writers]
     assert [writer.returncode for writer in writers] == [0, 0]
     new = sum(int(line) for text in shown for line in text.split())
     with VerdictStore(path) as store:

@@ -193,7 +193,7 @@ def test_a_forked_process_reads_on_its_own(addresses: list[str], monkeypatch: py
         expected = _read_all(addresses[:50])
         child = fork.Process(target=_read_in_child, args=(addresses[:50], file, results))
         child.start()
-        child.join(60)
+        child.join(250)
         assert child.exitcode == 0
         pid, found, own = results.get()
     assert pid != os.getpid() and found == expected and own == payload(PARTS[0], 1)

@@ -212,7 +212,7 @@ def test_ranks_of_torch_distributed_are_found_without_saying(tmp_path: Path) -> 
         for rank in range(2)
     ]
     try:
-        told_by = [json.loads(process.communicate(timeout=60)[0].splitlines()[-1]) for process in processes]
+        told_by = [json.loads(process.communicate(timeout=250)[0].splitlines()[-1]) for process in processes]
     finally:
         for process in processes:
             process.kill()

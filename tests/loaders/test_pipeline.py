@@ -147,7 +147,7 @@ def test_a_handler_of_the_log_may_ask_the_loader() -> None:
             # As a handler does whose lock another thread holds while it asks.
             thread = threading.Thread(target=lambda: asked.append(loader.state_dict()), daemon=True)
             thread.start()
-            thread.join(20)
+            thread.join(250)
             assert not thread.is_alive(), "the loader's lock is held while it logs"
 
     handler = Asking()
@@ -257,7 +257,7 @@ def _run(script: str, *arguments: str) -> tuple[int, str, str]:
         [sys.executable, "-c", script, *arguments],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=250,
         check=False,
         env=os.environ | {"PYTHONPATH": paths},
     )

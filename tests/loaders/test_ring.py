@@ -95,7 +95,7 @@ def test_whoever_finds_no_buffer_waits_until_the_oldest_copy_has_ended(late: Lat
     waiting.join(0.1)
     assert got == []
     late.gate.set()
-    waiting.join(20)
+    waiting.join(250)
     assert len(got) == 1
     assert got[0] is late.buffers[0]
     assert ring.num_made == 2
@@ -110,7 +110,7 @@ def test_whoever_finds_all_buffers_lent_waits_for_another_thread() -> None:
     waiting.join(0.1)
     assert got == []
     ring.release(lent)
-    waiting.join(20)
+    waiting.join(250)
     assert got[0] is lent
 
 
@@ -130,7 +130,7 @@ def test_closing_sends_those_who_wait_away() -> None:
         thread.start()
     ring.close()
     for thread in waiting:
-        thread.join(20)
+        thread.join(250)
     assert said == ["closed"] * 3
     with pytest.raises(RingClosedError, match="the ring is closed"):
         ring.acquire(1)

@@ -124,7 +124,7 @@ class Example:
         """Run it to its end."""
         process = self.start(num_ranks=num_ranks, steps=steps)
         try:
-            output, _ = process.communicate(timeout=180)
+            output, _ = process.communicate(timeout=250)
         finally:
             _kill(process)
         assert process.returncode == 0, output[-3000:]
@@ -169,7 +169,7 @@ def test_torchrun_restarts_ranks_of_which_one_was_killed_and_another_number_goes
         _wait_for_steps(example, process, 2)
         worker = _workers(process)[-1]
         os.kill(worker, signal.SIGKILL)
-        output, _ = process.communicate(timeout=180)
+        output, _ = process.communicate(timeout=250)
     finally:
         _kill(process)
     assert process.returncode == 0, output[-3000:]

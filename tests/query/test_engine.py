@@ -312,8 +312,8 @@ def test_a_forked_process_asks_on_its_own(made: Made) -> None:
     queue = context.Queue()
     child = context.Process(target=lambda: queue.put(made.query.count()))
     child.start()
-    assert queue.get(timeout=60) == expected
-    child.join(60)
+    assert queue.get(timeout=250) == expected
+    child.join(250)
     assert child.exitcode == 0
 
 

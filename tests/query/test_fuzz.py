@@ -309,9 +309,9 @@ def test_processes_forked_while_others_ask_answer_alike(tmp_path: Path, is_warm:
         children = [context.Process(target=lambda: queue.put(s.ids().tolist())) for _ in range(4)]
         for child in children:
             child.start()
-        assert [queue.get(timeout=60) for _ in children] == [expected] * 4
+        assert [queue.get(timeout=250) for _ in children] == [expected] * 4
         for child in children:
-            child.join(60)
+            child.join(250)
         assert [child.exitcode for child in children] == [0] * 4
     finally:
         over.set()

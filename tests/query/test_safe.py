@@ -213,8 +213,8 @@ def test_a_forked_process_asks_on_its_own(scene: Scene) -> None:
         target=lambda: queue.put(scene.safe.ask("SELECT count(*) AS n FROM clips").table.to_pylist())
     )
     child.start()
-    assert queue.get(timeout=60) == expected
-    child.join(60)
+    assert queue.get(timeout=250) == expected
+    child.join(250)
     assert child.exitcode == 0
 
 

@@ -268,7 +268,7 @@ def test_a_build_that_is_killed_leaves_the_former_index_and_the_next_clears_up(f
         "        os.kill(os.getpid(), signal.SIGKILL)\n"
         "build_index(Catalog.open(sys.argv[1]), progress=report, force=True)\n"
     )
-    ended = subprocess.run([sys.executable, "-c", code, str(fresh.root)], capture_output=True, timeout=60, check=False)
+    ended = subprocess.run([sys.executable, "-c", code, str(fresh.root)], capture_output=True, timeout=250, check=False)
     assert ended.returncode == -signal.SIGKILL
     place = fresh.root / "search"
     assert len([path for path in place.iterdir() if path.is_dir()]) == 1 + is_built
