@@ -21,8 +21,7 @@ from opens2v_data.errors import (
 
 try:
     import av
-    from av.error import EOFError as AvEOFError
-    from av.error import FFmpegError, InvalidDataError
+    from av.error import FFmpegError
     from av.video.stream import VideoStream
 except ImportError as error:
     raise MissingExtraError(package="av", extra="video", needed_for="decoding clips") from error
@@ -134,6 +133,11 @@ class OpenClip:
             self._container = _open_container(source)
             self.stream = _video_stream(self._container)
             self.context: VideoCodecContext = self.stream.codec_context
+            if self.context.width < 1 or self.context.height < 1:
+                raise NotAVideoError(
+                    f"expected pictures of 1x1 pixels or more, found {self.context.width}x{self.context.height}: the video "
+                    "track's headers are damaged; fetch the file again"
+                )
             self.context.thread_count = 1  # more clips at once beat more threads per clip
             self.packets, is_cut = _demux(self._container, self.stream)
             num_promised = _num_promised(self.stream)
@@ -247,12 +251,12 @@ def _video_stream(container: InputContainer) -> VideoStream:
 
 
 def _demux(container: InputContainer, stream: VideoStream) -> tuple[list[Packet[VideoStream]], bool]:
-    """Return the packets in decode order, and whether reading them failed."""
+    """Return the packets in decode order, and whether reading them failed; errors of a caller's file are its own."""
     packets: list[Packet[VideoStream]] = []
     try:
         # Empty packets (the last one, and "no change" samples) tell a decoder to drain; they are no frames.
         packets.extend(packet for packet in container.demux(stream) if packet.size)
-    except (InvalidDataError, AvEOFError):
+    except FFmpegError:  # also "cannot allocate memory", where a damaged index says that a packet has gigabytes
         return packets, True
     return packets, False
 

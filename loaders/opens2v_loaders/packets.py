@@ -102,6 +102,11 @@ class PacketTable:
                     f"or ask below {self.num_intact}",
                     num_frames_decoded=self.num_intact,
                 )
+            if not len(self.position):
+                raise FrameIndexError(
+                    f"the clip shows none of its {len(self.pts)} frames (an edit list hides them); frame {frame_idx} was "
+                    "asked for: leave the clip out"
+                )
             raise FrameIndexError(
                 f"the clip has frames 0 to {len(self.position) - 1}; frame {frame_idx} was asked for (counted in "
                 "display order from the first frame of the file, never negative)"
