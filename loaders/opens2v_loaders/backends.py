@@ -378,14 +378,13 @@ def by_nvdec_itself() -> Iterator[None]:
 
     Before 0.13 they went through FFmpeg unless told, with a new session for each clip. The way's name was `beta` then.
     """
+    try:
+        from torchcodec.decoders import set_cuda_backend  # pyright: ignore[reportPrivateImportUsage]
+    except ImportError:  # older than 0.8: it has the one way
+        yield
+        return
     with ExitStack() as stack:
-        try:
-            from torchcodec.decoders import set_cuda_backend  # pyright: ignore[reportPrivateImportUsage]
-        except ImportError:  # older than 0.8: it has the one way
-            names: tuple[str, ...] = ()
-        else:
-            names = ("nvdec", "beta")
-        for name in names:
+        for name in ("nvdec", "beta"):
             try:
                 stack.enter_context(set_cuda_backend(name))
                 break

@@ -218,9 +218,9 @@ def test_torchcodec_is_told_to_ask_nvdec_itself_under_the_name_of_its_version(
 def test_the_installed_torchcodec_asks_nvdec_itself_whatever_it_was_told_before() -> None:
     if (missing := why_no_torchcodec()) is not None:
         pytest.skip(missing)
-    from torchcodec.decoders import _decoder_utils, set_cuda_backend
+    from torchcodec.decoders import _decoder_utils
 
-    with set_cuda_backend("ffmpeg"):
+    with _decoder_utils.set_cuda_backend("ffmpeg"):
         with by_nvdec_itself():
             assert _decoder_utils._get_cuda_backend() != "ffmpeg"
         assert _decoder_utils._get_cuda_backend() == "ffmpeg"

@@ -95,7 +95,7 @@ def test_damage_before_a_frame_that_is_decoded_from_the_first_packet_is_told(nam
 def test_packets_that_refer_to_others_are_those_of_pictures_that_are_no_intra_pictures(name: str) -> None:
     data = clips.clip_bytes(name) if name in clips.SPECS else _data(name)
     intra: dict[int | None, bool] = {}
-    with av.open(io.BytesIO(data)) as container:
+    with av.open(io.BytesIO(data), "r") as container:
         container.streams.video[0].codec_context.thread_count = 1
         for frame in container.decode(video=0):
             intra[frame.pts] = int(frame.pict_type) == 1
