@@ -23,20 +23,20 @@ TESTS = Path(__file__).resolve().parent
 STRANGERS = ("query/test_safe.py", "query/test_sandbox.py")
 # Loaders in processes of their own, which are interrupted, killed and begun again.
 STOPPED = tuple(f"loaders/test_{name}.py" for name in ("interrupt", "kill", "pipeline", "training"))
-# The longest first, so that the last ones end together. A place that several name is the most exact one's; what none names is
-# the last one's.
+# The longest first, by the seconds of whole runs on two cores, so that the last ones end together. A place that several name is
+# the most exact one's; what none names is the last one's.
 GROUPS: dict[str, tuple[str, ...]] = {
     "hub": ("hub",),
     "stopped loaders": STOPPED,
     "pages": ("explorer/browser",),
-    "command line": ("cli",),
-    "loaders": ("loaders",),
-    "explorer": ("explorer",),
     "catalog": ("catalog", "release"),
-    "query": ("query",),
+    "command line": ("cli",),
     "archive": ("archive",),
-    "evaluation": ("evaluation",),
+    "explorer": ("explorer",),
+    "query": ("query",),
     "strangers": STRANGERS,
+    "loaders": ("loaders",),
+    "evaluation": ("evaluation",),
     "others": (),
 }
 MOST_AT_ONCE = 4
