@@ -89,6 +89,9 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="where results are written")
     parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda")
     parser.add_argument("--budget", type=float, default=520.0, help="seconds, unpacking included (default: 520)")
+    parser.add_argument(
+        "--patience", type=float, default=1.0, help="times every limit, for a slow machine (default: 1)"
+    )
     parser.add_argument("--packed", type=Path, help="what `gpu_pack.py` wrote")
     parser.add_argument("--steps", nargs="+", default=["facts", "decode", "tests", "loader", "more", "eval"])
     arguments = parser.parse_args()
@@ -96,17 +99,20 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="opens2v-gpu-") as scratch:
         paths = unpacked(arguments.packed, Path(scratch, "packed")) if arguments.packed else []
-        sys.path[:0] = paths  # `with_links` looks for packages there, too
+        sys.path[:0] = paths  # packages are looked for there, too
         environment = environment_of(paths, Path(scratch))
         outcomes: list[Outcome] = []
-        for step in steps_of(arguments.device, folder, sorted(Path(scratch).glob("packed/videos/*.mp4"))):
+        videos = sorted(Path(scratch).glob("packed/videos/*.mp4"))
+        for step in steps_of(arguments.device, folder, videos, arguments.patience):
             if step.name not in arguments.steps:
                 continue
-            left = arguments.budget - (time.monotonic() - begun)
-            if left < _LEAST_SECONDS:
-                outcomes.append(
-                    Outcome(name=step.name, seconds=0, words="not begun: no time left", is_good=False, lines=[])
-                )
+            left = arguments.budget * arguments.patience - (time.monotonic() - begun)
+            why = "no time left" if left < _LEAST_SECONDS else ""
+            if arguments.device == "cuda" and any(_NO_GPU in line for outcome in outcomes for line in outcome.lines):
+                why = "no GPU"
+            if why:
+                words = f"not begun: {why}"
+                outcomes.append(Outcome(name=step.name, seconds=0, words=words, is_good=False, lines=[]))
             else:
                 outcomes.append(run(step, min(step.limit_seconds, left), folder, environment))
             report(outcomes, folder, time.monotonic() - begun)
@@ -128,7 +134,7 @@ def environment_of(paths: list[str], scratch: Path) -> dict[str, str]:
     given = os.environ.get("PYTHONPATH", "")
     return {
         **os.environ,
-        **with_links(scratch / "libraries"),
+        **with_links(scratch / "libraries", [scratch / "packed" / "libraries"]),
         **({"OPENS2V_REAL_RELEASE": str(sample)} if sample.is_dir() else {}),
         "PYTHONPATH": os.pathsep.join([*known, *filter(None, [given])]),
         "PYTHONUNBUFFERED": "1",
@@ -137,32 +143,35 @@ def environment_of(paths: list[str], scratch: Path) -> dict[str, str]:
     }
 
 
-def steps_of(device: str, folder: Path, videos: list[Path]) -> Iterator[Step]:
+def steps_of(device: str, folder: Path, videos: list[Path], patience: float) -> Iterator[Step]:
     """Yield the steps, in order; the evaluation's videos are its own unless given."""
     bench, cores = ROOT / "benchmarks", os.cpu_count() or 1
     is_gpu = device == "cuda"
 
+    def step(name: str, limit: float, *arguments: str) -> Step:
+        return Step(name=name, limit_seconds=limit * patience, arguments=list(arguments))
+
     def decoding(name: str, rows: list[str], limit: float) -> Step:
         rows = [row.format(cores=cores) for row in (rows if is_gpu else ["cpu:{cores}:1"])]
-        options = ["--seconds", "5" if is_gpu else "2", "--seconds-in-all", str(limit - 5), "--rows", *rows]
-        return Step(name=name, limit_seconds=limit, arguments=[str(bench / "decode_gpu.py"), *options])
+        options = ["--seconds", "5" if is_gpu else "2", "--seconds-in-all", str(limit * patience - 5), "--rows", *rows]
+        return step(name, limit, str(bench / "decode_gpu.py"), *options)
 
-    yield Step(name="facts", limit_seconds=60, arguments=[str(bench / "gpu_facts.py"), "--device", device])
+    yield step("facts", 60, str(bench / "gpu_facts.py"), "--device", device)
     yield decoding("decode", ROWS, 130)
     # Several at once, so that one that crashes the interpreter takes no others with it.
     workers = ["-n", str(min(6, cores)), "--dist", "load"] if importlib.util.find_spec("xdist") else []
     options = ["-q", "-rs", "-p", "no:cacheprovider", f"--junitxml={folder / 'tests.xml'}", "--durations=5"]
     tests = str(ROOT / "tests" / "loaders" / "test_gpu.py")
-    yield Step(name="tests", limit_seconds=120, arguments=["-m", "pytest", tests, *options, *workers])
+    yield step("tests", 120, "-m", "pytest", tests, *options, *workers)
     amount = ["--clips", "96", "--batch", "8"] if is_gpu else ["--clips", "4", "--batch", "2"]
     loader = [str(bench / "loader.py"), "--device", device, *amount, "--workers", str(cores), "--runs", "1"]
-    yield Step(name="loader", limit_seconds=70, arguments=[*loader, "--only", "ClipLoader", "DataLoader, ours"])
+    yield step("loader", 70, *loader, "--only", "ClipLoader", "DataLoader, ours")
     if is_gpu:
         yield decoding("more", MORE_ROWS, 110)
     size = ["--size", "published" if is_gpu else "small", "--metrics", "aesthetics", *(["facesim"] if is_gpu else [])]
     evaluation = [str(bench / "eval.py"), "--device", device, "--runs", "1", *size]
     evaluation += ["--videos", *map(str, videos)] if videos else []
-    yield Step(name="eval", limit_seconds=110, arguments=evaluation)
+    yield step("eval", 110, *evaluation)
 
 
 def run(step: Step, limit: float, folder: Path, environment: dict[str, str]) -> Outcome:

@@ -48,18 +48,20 @@ def main() -> None:
     if (codec := TORCHCODEC_OF_TORCH.get(arguments.torch)) is None:
         print(f"no torchcodec is known for torch {arguments.torch}: none is packed", file=sys.stderr)
     with tempfile.TemporaryDirectory() as folder:
-        site = Path(folder, "site")
+        site, libraries = Path(folder, "site"), Path(folder, "libraries")
         wheels = [fetched(requirement, arguments.python, Path(folder)) for requirement in wanted]
         wheels += [torchcodec(codec, arguments.python, Path(folder))] if codec else []
         for path in wheels:
             with zipfile.ZipFile(path) as wheel:
                 wheel.extractall(site)
         if not arguments.without_libraries:
+            libraries.mkdir()
             with zipfile.ZipFile(fetched("nvidia-npp", arguments.python, Path(folder))) as wheel:
-                for name in wheel.namelist():
-                    if name.rpartition("/")[2].startswith(_LIBRARIES):
-                        wheel.extract(name, site)
-        made = compressed(site)
+                for member in wheel.namelist():
+                    name = member.rpartition("/")[2]
+                    if name.startswith(_LIBRARIES):
+                        (libraries / name).write_bytes(wheel.read(member))
+        made = compressed(site, libraries)
     arguments.file.write_bytes(made)
     size = len(made) / 2**20
     print(f"{arguments.file}: {size:.1f} MiB")
@@ -95,7 +97,7 @@ def fetched(requirement: str, python: str, folder: Path) -> Path:
     return wheel
 
 
-def compressed(site: Path) -> bytes:
+def compressed(site: Path, libraries: Path) -> bytes:
     """Return a tar.xz of the packages, and of the release's sample where it is here."""
     sys.path[:0] = [str(ROOT / "tests"), str(ROOT), str(ROOT / "loaders")]
     from loaders.real_sample import FOLDER
@@ -104,6 +106,8 @@ def compressed(site: Path) -> bytes:
     # Preset 3 gives 47.8 MB in a minute, 6 gives 45 MB in four.
     with lzma.open(made, "wb", preset=3) as stream, tarfile.open(fileobj=stream, mode="w") as tar:
         tar.add(site, "site", filter=_plain)
+        if libraries.is_dir():
+            tar.add(libraries, "libraries", filter=_plain)
         if FOLDER.is_dir():
             for path in sorted(path for path in FOLDER.rglob("*") if path.is_file()):
                 name = path.relative_to(FOLDER).as_posix()

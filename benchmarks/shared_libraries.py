@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 # What torchcodec's and FFmpeg's CUDA halves load; the toolkit's numbers go with torch's CUDA.
@@ -24,19 +24,23 @@ _SYSTEM = (
 )
 
 
-def link(folder: Path) -> Path:
-    """Make the folder of links, and return it; what is nowhere to be found has none."""
+def link(folder: Path, others: Sequence[Path] = ()) -> Path:
+    """Make the folder of links, and return it; what is nowhere to be found has none.
+
+    Args:
+        others: folders where NVIDIA's libraries may be, looked at first.
+    """
     folder.mkdir(parents=True)
-    for name, path in [*_of_pyav(), *_of_nvidia()]:
+    for name, path in [*_of_pyav(), *_of_nvidia(others)]:
         place = folder / name
         if not place.is_symlink():
             place.symlink_to(path)
     return folder
 
 
-def with_links(folder: Path) -> dict[str, str]:
-    """Return the environment variables of a process that is to find them; makes the folder."""
-    paths = [str(link(folder)), *filter(None, [os.environ.get("LD_LIBRARY_PATH")])]
+def with_links(folder: Path, others: Sequence[Path] = ()) -> dict[str, str]:
+    """Return the environment variables of a process that is to find them; makes the folder, see `link`."""
+    paths = [str(link(folder, others)), *filter(None, [os.environ.get("LD_LIBRARY_PATH")])]
     return {"LD_LIBRARY_PATH": os.pathsep.join(paths)}
 
 
@@ -47,8 +51,9 @@ def _of_pyav() -> Iterator[tuple[str, Path]]:
                 yield f"{found[1]}.so.{found[2]}", path
 
 
-def _of_nvidia() -> Iterator[tuple[str, Path]]:
-    folders = [place for package in _folders_of("nvidia") for place in sorted(package.glob("*/lib"))]
+def _of_nvidia(others: Sequence[Path]) -> Iterator[tuple[str, Path]]:
+    folders = [*others]
+    folders += [place for package in _folders_of("nvidia") for place in sorted(package.glob("*/lib"))]
     for place in [*folders, *map(Path, _SYSTEM)]:
         for name in NVIDIA:
             for path in sorted(place.glob(f"{name}*")):
