@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     try:
         from opens2v_data.hub.card import count_figures, make_card
-        from opens2v_data.hub.publish import published_source
+        from opens2v_data.hub.provenance import published_source
     except ModuleNotFoundError as error:
         raise MissingExtraError(package="huggingface_hub", extra="hub", needed_for="opens2v card") from error
     catalog = Catalog.open(arguments.catalog)

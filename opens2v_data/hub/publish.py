@@ -10,23 +10,23 @@ Interrupted, the same call goes on: what has the same checksum there is left alo
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 from huggingface_hub.utils import validate_repo_id
 
-from opens2v_data.archive.addresses import SCHEME, HubAddress, is_commit, is_remote
+from opens2v_data.archive.addresses import is_commit, is_remote
 from opens2v_data.catalog import manifest as manifests
-from opens2v_data.catalog.manifest import FILE_NAME, QUARANTINE_FILE, Manifest, Source, SourcePart
+from opens2v_data.catalog.manifest import FILE_NAME
 from opens2v_data.catalog.verify import verify
 from opens2v_data.errors import CatalogDamagedError, CatalogError, RemoteError
 from opens2v_data.hub.card import CARD_FILE, count_figures, make_card
 from opens2v_data.hub.client import quiet_client, told
+from opens2v_data.hub.planned import Action, Plan, PlannedFile, Published, PublishOptions
 from opens2v_data.hub.preview import PREVIEW_FILE, Draw, write_preview
+from opens2v_data.hub.provenance import check_says_nothing_of_this_machine, published_source
 from opens2v_data.hub.repository import LocalFile, Repository, hashed, is_same, look
 
 if TYPE_CHECKING:
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from opens2v_data.dataset import OpenS2V
 
 Progress = Callable[[str, int, int], None]
-Action = Literal["upload", "replace", "skip", "delete"]
 
 COMMIT_FILES = 100
 COMMIT_BYTES = 16 << 30
@@ -45,115 +44,6 @@ cut off can lose. The Hub asks for commits of some 50-100 files."""
 
 UPLOAD_FILES = 10
 """Files that are sent between two reports of progress; blob files are some 150 MB, and a step costs two calls of the API."""
-
-LOCAL = "local:"
-"""Before the name of a release's folder in a published manifest: no path of anyone's machine, and no folder that a reader has."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class PublishOptions:
-    """How to publish.
-
-    Attributes:
-        source: `hf://datasets/OWNER/NAME@COMMIT`, where the release lies for readers; None: as the catalog has it, though
-            never a path of this machine.
-        branch: goes there; made when absent.
-        is_private: a repository that is made is private; one that is there must be.
-        num_preview_rows: clips shown whole; 0: no preview.
-        message: first line of the commits.
-        force: publish to a repository that holds something else, whose files stay.
-    """
-
-    source: str | None = None
-    branch: str = "main"
-    is_private: bool = False
-    num_preview_rows: int = 24
-    message: str = "Publish a catalog of opens2v-data"
-    force: bool = False
-
-    def __post_init__(self) -> None:
-        if self.num_preview_rows < 0:
-            raise ValueError(f"num_preview_rows must be 0 or more, got {self.num_preview_rows}")
-        if not self.branch.strip() or is_commit(self.branch):
-            raise ValueError(f"expected the name of a branch to publish to, got {self.branch!r}")
-        if not self.message.strip():
-            raise ValueError("the message of a commit must not be empty")
-        if self.source is not None:
-            address = HubAddress.parse(self.source)
-            if not address.is_pinned or address.path:
-                raise ValueError(
-                    f"expected a release at a commit, hf://datasets/OWNER/NAME@COMMIT with 40 digits, got {self.source!r}; a "
-                    "branch moves, and offsets into its files with it"
-                )
-
-
-@dataclass(frozen=True, kw_only=True)
-class PlannedFile:
-    """One file of the repository and what becomes of it.
-
-    Attributes:
-        path: in the repository.
-        size_bytes: of the file here; of the one there where it is deleted.
-        action: "skip": the Hub has it, byte for byte.
-        local: where it lies here; None where it is deleted.
-    """
-
-    path: str
-    size_bytes: int
-    action: Action
-    local: Path | None = field(repr=False)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """What publishing would do; nothing is done yet.
-
-    Attributes:
-        repo_id: `owner/name`.
-        options: as given.
-        files: in order of path.
-        card: text of README.md.
-        manifest: as published.
-        head: commit it was compared with, None for none; where the branch is not there, that of `main`.
-        is_new: the repository is not there.
-        has_branch: the branch is there.
-        is_asked: the Hub said what is there; a plan made without it cannot be uploaded.
-        notes: what the publisher should know, for example that readers are told of no release.
-        api: the client.
-    """
-
-    repo_id: str
-    options: PublishOptions
-    files: tuple[PlannedFile, ...]
-    card: str = field(repr=False)
-    manifest: Manifest = field(repr=False)
-    head: str | None
-    is_new: bool
-    has_branch: bool
-    is_asked: bool
-    notes: tuple[str, ...]
-    api: HfApi = field(repr=False)
-
-    def of(self, *actions: Action) -> list[PlannedFile]:
-        """Return the files that some actions are planned for."""
-        return [file for file in self.files if file.action in actions]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Published:
-    """What was done.
-
-    Attributes:
-        commit: where the branch is now.
-        num_uploaded, num_skipped, num_deleted: files.
-        uploaded_bytes: size of those that were uploaded.
-    """
-
-    commit: str
-    num_uploaded: int
-    num_skipped: int
-    num_deleted: int
-    uploaded_bytes: int
 
 
 def plan_publication(
@@ -217,7 +107,7 @@ def plan_publication(
             f"the catalog was made from a folder, so the published one says {source.uri!r} and readers get no clips from it "
             "without a copy of the release; name the release on the Hub with --source hf://datasets/BestWishYsh/OpenS2V-5M@COMMIT"
         )
-    _check_says_nothing_of_this_machine(catalog)
+    check_says_nothing_of_this_machine(catalog)
     manifest = msgspec.structs.replace(catalog.manifest, source=source)
     if remote.manifest is not None and remote.manifest.digest != catalog.digest:
         notes.append(f"{repo_id} holds another catalog, of digest {remote.manifest.digest}; this one takes its place")
@@ -332,51 +222,6 @@ def upload(plan: Plan, *, progress: Progress | None = None) -> Published:
         if last:
             head = commit(last, options.message)
     return _published(plan, head or "")
-
-
-def published_source(source: Source, address: str | None) -> Source:
-    """Return what a published manifest says of the release: an address for readers, never a path of this machine.
-
-    Args:
-        source: as the catalog has it.
-        address: where the release lies on the Hub, at a commit; None: as the catalog has it.
-    """
-    if address is not None:
-        uri, revision = address, HubAddress.parse(address).revision
-    elif source.uri.startswith(SCHEME):
-        uri, revision = source.uri, source.revision
-    elif is_remote(source.uri):
-        parts = urlsplit(source.uri)
-        # Names, passwords and signatures in an address are its maker's.
-        uri, revision = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}", source.revision
-    else:
-        uri, revision = LOCAL + Path(source.uri).name, source.revision
-    named = source.parts if is_remote(source.uri) else tuple(_without(part, source.uri) for part in source.parts)
-    return msgspec.structs.replace(source, uri=uri, revision=revision, parts=named)
-
-
-def _without(part: SourcePart, folder: str) -> SourcePart:
-    """Take a folder of this machine out of what is said of a part."""
-
-    def named(text: str) -> str:
-        return text.replace(f"{folder.rstrip('/')}/", "").replace(folder, "the release") if len(folder) > 1 else text
-
-    return msgspec.structs.replace(
-        part,
-        fault=None if part.fault is None else named(part.fault),
-        refused=tuple(named(text) for text in part.refused),
-    )
-
-
-def _check_says_nothing_of_this_machine(catalog: Catalog) -> None:
-    folder = catalog.manifest.source.uri
-    if is_remote(folder) or len(folder) < 2:
-        return
-    if folder.encode() in (catalog.root / QUARANTINE_FILE).read_bytes():
-        raise CatalogError(
-            f"{QUARANTINE_FILE} of {catalog.root} names {folder}, a path of this machine, and its checksum stands in the "
-            "manifest; make the catalog anew from a folder reached by a path that may be known, or from the Hub"
-        )
 
 
 def _check_whole(catalog: Catalog, progress: Progress | None) -> None:
