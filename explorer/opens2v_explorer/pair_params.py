@@ -3,6 +3,7 @@
 img=0.99..      image similarity from 0.99        txt=..0.5     text similarity up to 0.5
 classes=differ  the two class names differ        order=-image  the most alike first
 of=PART/KEY     pairs of one clip                 pair=17       the pair that is shown large
+judged=todo     those that I have not judged      judged=others those that others have and I have not
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar, get_args
 
 from opens2v_data.query.pairpages import PAIR_ORDERS, Bounds, Classes, PairFilter, PairOrder
+from opens2v_explorer.verdicts.unjudged import Judged
 
 T = TypeVar("T", bound=str)
 
@@ -36,6 +38,7 @@ class PairParams:
         image, text, classes: see `PairFilter`.
         order: see `pair_page`.
         of: `part/clip_key`, or "": of any clip.
+        judged: see `unjudged`.
     """
 
     image: Bounds = (None, None)
@@ -43,6 +46,7 @@ class PairParams:
     classes: Classes = "any"
     order: PairOrder = "-image"
     of: str = ""
+    judged: Judged = "any"
     notices: tuple[str, ...] = field(default=(), compare=False)
 
     @classmethod
@@ -71,11 +75,18 @@ class PairParams:
         image, text = bounds("img"), bounds("txt")
         classes: Classes = choice("classes", get_args(Classes), "any")
         order: PairOrder = choice("order", PAIR_ORDERS, "-image")
-        return cls(image=image, text=text, classes=classes, order=order, of=get("of"), notices=tuple(notices))
+        judged: Judged = choice("judged", get_args(Judged), "any")
+        return cls(
+            image=image, text=text, classes=classes, order=order, of=get("of"), judged=judged, notices=tuple(notices)
+        )
 
-    def filter(self, *, clip_id: int | None = None) -> PairFilter:
-        """Return it for a query; `clip_id` is that of `of`."""
-        return PairFilter(image=self.image, text=self.text, classes=self.classes, clip_id=clip_id)
+    def filter(
+        self, *, clip_id: int | None = None, only: tuple[int, ...] | None = None, without: tuple[int, ...] = ()
+    ) -> PairFilter:
+        """Return it for a query; `clip_id` is that of `of`, `only` and `without` are what `judged` means."""
+        return PairFilter(
+            image=self.image, text=self.text, classes=self.classes, clip_id=clip_id, only=only, without=without
+        )
 
     def to_params(self) -> dict[str, str | None]:
         """Return the URL's parameters; None is left out there."""
@@ -85,6 +96,7 @@ class PairParams:
             "classes": None if self.classes == "any" else self.classes,
             "order": None if self.order == "-image" else self.order,
             "of": self.of or None,
+            "judged": None if self.judged == "any" else self.judged,
         }
 
 

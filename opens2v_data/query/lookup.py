@@ -63,6 +63,15 @@ def known_clip_ids(query: Query, keys: Sequence[str]) -> np.ndarray:
     return np.unique(np.array([clip_id for hits in _hits(query, keys) for clip_id in hits], np.int32))
 
 
+def known_clips(query: Query, keys: Sequence[str]) -> dict[str, int]:
+    """Return the clips of some keys by key; of those that one clip has.
+
+    Args:
+        keys: as `clip_ids_of` takes them.
+    """
+    return {key: hits[0] for key, hits in zip(keys, _hits(query, keys), strict=True) if len(hits) == 1}
+
+
 def _hits(query: Query, keys: Sequence[str]) -> list[list[int]]:
     """Return the clips of each key."""
     if not keys:

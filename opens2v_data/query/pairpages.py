@@ -13,7 +13,8 @@ from __future__ import annotations
 import json
 import math
 import operator
-from collections.abc import Iterator
+import uuid
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -22,8 +23,10 @@ import pyarrow as pa
 from opens2v_data.errors import QueryError
 from opens2v_data.query.answers import Page
 from opens2v_data.query.bound import Bound, all_of, not_
+from opens2v_data.query.lookup import known_clips
 
 if TYPE_CHECKING:
+    from opens2v_data.query.conditions import Query
     from opens2v_data.query.slices import Slice
 
 Bounds = tuple[float | None, float | None]
@@ -31,6 +34,10 @@ Classes = Literal["any", "same", "differ"]
 PairOrder = Literal["pair", "image", "-image", "text", "-text"]
 PAIR_ORDERS: tuple[PairOrder, ...] = get_args(PairOrder)
 
+PairSubject = tuple[str, int]
+"""A side of a pair: `part/clip_key`, and object id."""
+
+_SIDES = ("clip_id", "object_id", "partner_clip_id", "partner_object_id")
 _COLUMNS = {"image": "image_similarity", "text": "text_similarity"}
 
 # Knuth's multiplicative hash: neighbours in the file come far apart, and products of 10 M ids stay within 64 bits.
@@ -49,12 +56,16 @@ class PairFilter:
             the number meets no bound.
         classes: whether the two class names of a pair are one.
         clip_id: of one side; the slice then does not count. None: any.
+        only: ids of pairs, of these alone; None: any.
+        without: ids of pairs to leave out.
     """
 
     image: Bounds = (None, None)
     text: Bounds = (None, None)
     classes: Classes = "any"
     clip_id: int | None = None
+    only: tuple[int, ...] | None = None
+    without: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         """Check the numbers.
@@ -81,6 +92,10 @@ class PairFilter:
         if self.classes != "any":
             same = Bound(sql="class_id = partner_class_id")
             made.append(same if self.classes == "same" else not_(same))
+        if self.only is not None:
+            made.append(_among(self.only))
+        if self.without:
+            made.append(not_(_among(self.without)))
         return all_of(made)
 
 
@@ -156,6 +171,36 @@ def pair_points(s: Slice, wanted: PairFilter | None = None, *, most: int = 2000)
         if found.num_rows == most:
             return found
     return _ask(s, sql, all_of(where))
+
+
+def pair_ids_between(query: Query, subjects: Sequence[tuple[PairSubject, PairSubject]]) -> list[tuple[int, ...]]:
+    """Return the ids of the pairs that join two subjects, in either direction, for each two of them.
+
+    Args:
+        query: of the catalog.
+        subjects: clips by `part/clip_key`, and object ids; of a clip that is not in the catalog there are no pairs.
+    """
+    clip_ids = known_clips(query, sorted({key for two in subjects for key, _ in two}))
+    wanted: dict[str, list[int]] = {name: [] for name in ("at", *_SIDES)}
+    for at, ((one, one_object), (other, other_object)) in enumerate(subjects):
+        if one in clip_ids and other in clip_ids:
+            sides = (clip_ids[one], one_object), (clip_ids[other], other_object)
+            for left, right in {sides, sides[::-1]}:
+                for name, value in zip(wanted, (at, *left, *right), strict=True):
+                    wanted[name].append(value)
+    found: list[list[int]] = [[] for _ in subjects]
+    if wanted["at"]:
+        joined = " AND ".join(f"pair.{name} = wanted.{name}" for name in _SIDES)
+        sql = "SELECT wanted.at, pair.pair_id FROM numbered_pairs AS pair JOIN wanted_pairs AS wanted ON"
+        for row in query.ask(f"{sql} {joined} ORDER BY pair_id", tables={"wanted_pairs": pa.table(wanted)}).to_pylist():
+            found[row["at"]].append(row["pair_id"])
+    return [tuple(ids) for ids in found]
+
+
+def _among(pair_ids: tuple[int, ...]) -> Bound:
+    name = f"pairs_{uuid.uuid4().hex}"
+    table = pa.table({"pair_id": pa.array(pair_ids, pa.int64())})
+    return Bound(sql=f"pair_id IN (SELECT pair_id FROM {name})", tables={name: table})
 
 
 def _where(s: Slice, wanted: PairFilter | None) -> Bound:

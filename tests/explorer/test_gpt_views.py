@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from opens2v_explorer.pages import gpt_views
 from opens2v_explorer.runtime import Explorer
 from opens2v_explorer.verdicts import Event, view_target
 
-WHEN: dict[str, str] = {"at": "2026-11-25T19:16:24.051Z", "catalog_digest": "0"}
+WHEN: dict[str, Any] = {"at": "2026-11-25T19:16:24.051Z", "catalog_digest": "0"}
 
 
 @pytest.fixture(autouse=True)
@@ -91,3 +92,34 @@ def test_nothing_to_show_has_its_words(explorer_catalog: opens2v_data.OpenS2V) -
         assert codes(test) == {"no-views"}, query
     assert "cannot be listed" in html(run("gpt_views", "key=nothing"))
     assert "cannot be listed" in html(run("gpt_views", "after=nonsense"))
+
+
+def test_clips_leave_the_list_with_their_last_view_and_others_come_with_the_first(explorer: Explorer) -> None:
+    triples = list(explorer.catalog.triples(with_views=True))
+    ids = [triple.clip.clip_id for triple in triples]
+
+    def say(who: str, triple: Any, views: Any) -> None:
+        clip = triple.clip
+        explorer.verdicts.add(
+            Event(
+                event_id=str(uuid.uuid4()), who=who, kind="view", verdict="same", **WHEN,
+                target=view_target(clip.part, clip.key, view.view_idx, view.class_name),
+            )
+            for view in views
+        )  # fmt: skip
+
+    first = triples[0]
+    assert len(first.views) > 1
+    say(explorer.reviewer, first, first.views[:-1])
+    assert listed(run("gpt_views", "judged=todo")) == ids[:2]
+    say(explorer.reviewer, first, first.views[-1:])
+    left = run("gpt_views", "judged=todo")
+    assert listed(left) == ids[1:3]
+    assert f"<b>{len(ids) - 1}</b> clips with views that you have not judged" in html(left)
+    assert "judged=todo&amp;after=" in stage_html(left)
+    say("other", first, first.views)
+    say("other", triples[1], triples[1].views[:1])
+    assert listed(run("gpt_views", "judged=others")) == ids[1:2]
+    say(explorer.reviewer, triples[1], triples[1].views[:1])
+    done = run("gpt_views", "judged=others")
+    assert listed(done) == [] and "queue-done" in codes(done)

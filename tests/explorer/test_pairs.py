@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import uuid
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given, settings
@@ -20,7 +22,7 @@ from opens2v_explorer.pair_params import PairParams, parse_bounds, presets, writ
 from opens2v_explorer.runtime import Explorer
 from opens2v_explorer.verdicts import Event
 
-WHEN: dict[str, str] = {"at": "2026-11-25T19:16:24.051Z", "catalog_digest": "0"}
+WHEN: dict[str, Any] = {"at": "2026-11-25T19:16:24.051Z", "catalog_digest": "0"}
 
 
 @pytest.fixture(autouse=True)
@@ -220,3 +222,54 @@ def test_pairs_of_the_real_sample_point_to_other_classes(real_catalog: Path, tmp
     test = run("pairs", "img=0.99..")
     assert "<b>88</b> pairs" in html(test)
     assert 'data-code="class-differs"' in stage_html(test)
+
+
+def say(explorer: Explorer, who: str, *targets: str) -> None:
+    """Judge pairs."""
+    events = [
+        Event(event_id=str(uuid.uuid4()), who=who, kind="pair", target=target, verdict="different", **WHEN)
+        for target in targets
+    ]
+    assert len(explorer.verdicts.add(events).new) == len(targets)
+
+
+def test_pairs_that_i_have_not_judged_and_those_that_others_have_are_listed_alone(explorer: Explorer) -> None:
+    rows = pair_page(explorer.catalog.all, n=100).rows.to_pylist()
+    every = [row["pair_id"] for row in rows]
+    targets: dict[str, set[int]] = {}
+    for row in rows:
+        target = pair_html.verdict_target(pair_html.sides_of(row))
+        if target is not None:
+            targets.setdefault(target, set()).add(row["pair_id"])
+    (mine, mine_ids), (theirs, their_ids), (both, both_ids) = list(targets.items())[:3]
+    say(explorer, explorer.reviewer, mine, both)
+    say(explorer, "other", theirs, both)
+    left = run("pairs", "judged=todo")
+    assert listed(left) == [one for one in every if one not in mine_ids | both_ids][: page.PAIRS_SHOWN]
+    assert f"<b>{len(every) - len(mine_ids | both_ids)}</b> pairs" in html(left)
+    blind = run("pairs", "judged=others")
+    assert set(listed(blind)) == their_ids
+    assert 'data-verdict="different"' not in stage_html(blind)
+    for test in (left, blind):
+        assert re.search(r'href="[^"]*judged=[a-z]+[^"]*"[^>]*data-testid="preset"', stage_html(test))
+    say(explorer, explorer.reviewer, theirs)
+    done = run("pairs", "judged=others")
+    assert listed(done) == [] and "queue-done" in codes(done)
+
+
+def test_the_last_pair_of_a_list_is_followed_by_the_next_list(
+    monkeypatch: pytest.MonkeyPatch, explorer: Explorer
+) -> None:
+    monkeypatch.setattr(page, "PAIRS_SHOWN", 4)
+    every = [row["pair_id"] for row in pair_page(explorer.catalog.all, n=100).rows.to_pylist()]
+
+    def after(query: str) -> str:
+        found = re.search(r'href="([^"]+)"[^>]*data-testid="pair-after"', stage_html(run("pairs", query)))
+        return found[1].replace("&amp;", "&").partition("?")[2] if found else ""
+
+    following = after(f"judged=todo&pair={every[3]}")
+    test = run("pairs", following)
+    assert "judged=todo" in following and listed(test) == every[4:8]
+    assert f'data-testid="pair" data-pair="{every[4]}"' in stage_html(test)
+    last = pair_page(explorer.catalog.all, n=len(every) - 2).after
+    assert after(f"after={quote(last or '')}&pair={every[-1]}") == ""

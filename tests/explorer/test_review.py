@@ -115,11 +115,16 @@ def test_pairs_and_views_are_told_by_kind(explorer: Explorer) -> None:
         explorer.verdicts.add(
             [event(explorer, target, verdict, who=who, kind=kind) for kind, target in (("pair", pair), ("view", view))]
         )
-    text = html(run("review", "kind=pair"))
+    text = html(run("review", "on=pair&kind=human"))
+    assert 'href="/pairs?kind=human&amp;judged=todo"' in text and "judged=others" not in text
+    assert 'href="?kind=human&amp;on=view"' in text  # a filter of clips, which goes on to other pages
+    third = html(run("review", "on=view&who=cleo"))
+    assert 'href="/views?who=cleo&amp;judged=others"' in third
+    assert "Judge 1 view that others have judged, blind" in third
     assert cells(text, "disagreements") == [["p1/a and p2/b objects 2 and 1", "ada: same, bo: unsure"]]
     assert [row[0] for row in cells(text, "exports")] == ["same", "same", "different", "different", "unsure", "unsure"]
     assert "Pairs (2)" in text and "GPT views (2)" in text and "Subjects (" not in text
-    views = html(run("review", "kind=view"))
+    views = html(run("review", "on=view"))
     assert cells(views, "disagreements") == [["p1/a view 3/dog &lt;b&gt;", "ada: same, bo: unsure"]]
 
 

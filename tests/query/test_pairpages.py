@@ -13,14 +13,25 @@ import opens2v_data
 from catalog.releases import make
 from opens2v_data.dataset import OpenS2V
 from opens2v_data.errors import QueryError
-from opens2v_data.query.pairpages import PAIR_ORDERS, PairFilter, count_pairs, pair_page, pair_points
+from opens2v_data.query.pairpages import (
+    PAIR_ORDERS,
+    PairFilter,
+    count_pairs,
+    pair_ids_between,
+    pair_page,
+    pair_points,
+)
 from query.faulty import Made, write_faulty
 
 Row = dict[str, Any]
 
 edges = st.one_of(st.none(), st.sampled_from([0.0, 0.5, 0.8, 0.95, 0.97, 1.0, 2.0]))
 bounds = st.tuples(edges, edges)
-filters = st.builds(PairFilter, image=bounds, text=bounds, classes=st.sampled_from(["any", "same", "differ"]))
+some_ids = st.lists(st.integers(-1, 400), max_size=30, unique=True).map(tuple)
+filters = st.builds(
+    PairFilter, image=bounds, text=bounds, classes=st.sampled_from(["any", "same", "differ"]),
+    only=st.one_of(st.none(), st.none(), some_ids), without=st.one_of(st.just(()), some_ids),
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +55,8 @@ def meets(row: Row, wanted: PairFilter) -> bool:
         if high is not None and (value is None or value > np.float32(high)):
             return False
     if wanted.clip_id is not None and wanted.clip_id not in (row["clip_id"], row["partner_clip_id"]):
+        return False
+    if (wanted.only is not None and row["pair_id"] not in wanted.only) or row["pair_id"] in wanted.without:
         return False
     return wanted.classes == "any" or (row["class_id"] == row["partner_class_id"]) == (wanted.classes == "same")
 
@@ -151,3 +164,19 @@ def test_what_is_no_page_order_or_number_is_refused(opened: OpenS2V) -> None:
         PairFilter(image=(float("nan"), None))
     with pytest.raises(ValueError, match="classes must be one of"):
         PairFilter(classes="other")  # type: ignore[arg-type]
+
+
+def test_pairs_are_found_by_the_subjects_they_join_in_either_direction(opened: OpenS2V, pairs: list[Row]) -> None:
+    rows = opened.all.page(n=10_000, columns=["clip_id", "part", "clip_key"]).rows.to_pylist()
+    keys = {row["clip_id"]: f"{row['part']}/{row['clip_key']}" for row in rows}
+    expected: dict[tuple[Any, ...], list[int]] = {}
+    for row in pairs:
+        sides = [(keys.get(row[f"{side}clip_id"]), row[f"{side}object_id"]) for side in ("", "partner_")]
+        if all(key is not None and object_id is not None for key, object_id in sides):
+            for way in {(*sides,), (*sides[::-1],)}:
+                expected.setdefault(way, []).append(row["pair_id"])
+    assert expected
+    unknown = (("nowhere/nothing", 1), next(iter(expected))[1])
+    asked = [*expected, unknown]
+    assert pair_ids_between(opened.query, asked) == [tuple(sorted(ids)) for ids in expected.values()] + [()]
+    assert pair_ids_between(opened.query, []) == []

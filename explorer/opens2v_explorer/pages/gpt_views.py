@@ -17,49 +17,85 @@ from opens2v_explorer.state import current_filters, current_slice, link_to, para
 from opens2v_explorer.states import state
 from opens2v_explorer.verdicts import view_target
 from opens2v_explorer.verdicts.buttons import identity_buttons, reviewer
+from opens2v_explorer.verdicts.unjudged import Judged, clips_with_views_left
 
 if TYPE_CHECKING:
     from opens2v_data.triples import Triple, View
 
 CLIPS_SHOWN = 4
+JUDGED_NAMES: dict[Judged, str] = {"any": "All views", "todo": "Not judged yet", "others": "Judged by others, blind"}
+
+LEFT: dict[Judged, str] = {
+    "any": "",
+    "todo": " that you have not judged",
+    "others": " that others judged and you did not",
+}
 
 
 def page() -> None:
     """Show the views of the URL's clip, else of the filters' clips that have any, some at a time."""
     st.html("<h1 class='o-title'>GPT-Image-1 views</h1>")
+    judged = _judged_param()
+    if not param("key"):
+        stage.show(_which_html(judged), key="views-which")
     try:
-        clip_ids, after, total = _chosen()
+        clip_ids, after, total = _chosen(judged)
     except QueryError as error:
         st.html(markup.problem("The views cannot be listed.", str(error)))
         return
     if total is not None:
         st.html(
-            f'<p class="o-status" role="status" data-testid="views-status"><b>{total:,}</b> clips with views, among those '
-            "that meet the filters</p>"
+            f'<p class="o-status" role="status" data-testid="views-status"><b>{total:,}</b> clips with views{LEFT[judged]}, '
+            "among those that meet the filters</p>"
         )
+    if not clip_ids and judged != "any":
+        done = state("queue-done", f"No clip of these is left with views{LEFT[judged]}.")
+        stage.show(clip_html.state_html(done), key="views-none")
+        return
     if not clip_ids:
         detail = "None of the clips that meet the filters has a view." if not current_filters().is_empty else None
         stage.show(clip_html.state_html(state("no-views", detail)), key="views-none")
         return
     triples = [current().media.triple(clip_id) for clip_id in clip_ids]
-    judged = _judged(triples)
+    mine = _mine(triples)
     # The keys mean one group of buttons: the first that has no verdict.
-    waiting = next((one for one in _targets(triples) if one not in judged), None)
+    waiting = next((one for one in _targets(triples) if one not in mine), None)
     for triple in triples:
         _show_clip(triple, waiting)
     pager = []
     if param("key"):
         pager.append(markup.link(link_to("gpt_views"), "All clips with views", data_testid="views-all"))
     if param("after"):
-        pager.append(markup.link(link_to("gpt_views"), "First clips", keep="views-first", data_testid="views-first"))
+        first = link_to("gpt_views", judged=_written(judged))
+        pager.append(markup.link(first, "First clips", keep="views-first", data_testid="views-first"))
     if after:
-        pager.append(
-            markup.link(link_to("gpt_views", after=after), "Next clips", keep="views-next", data_testid="views-next")
-        )
+        following = link_to("gpt_views", judged=_written(judged), after=after)
+        pager.append(markup.link(following, "Next clips", keep="views-next", data_testid="views-next"))
     stage.show(f'<p class="links">{"".join(pager)}</p>', key="views-pager")
 
 
-def _chosen() -> tuple[list[int], str | None, int | None]:
+def _judged_param() -> Judged:
+    for judged in JUDGED_NAMES:
+        if judged == param("judged"):
+            return judged
+    return "any"
+
+
+def _written(judged: Judged) -> str | None:
+    """Return it as the URL has it; None is left out there."""
+    return None if judged == "any" else judged
+
+
+def _which_html(judged: Judged) -> str:
+    items = []
+    for one, name in JUDGED_NAMES.items():
+        mark = {"aria_current": "true"} if one == judged else {}
+        href = link_to("gpt_views", judged=_written(one))
+        items.append(markup.link(href, name, css="preset", keep=f"judged-{one}", data_testid=f"judged-{one}", **mark))
+    return f'<nav class="links presets" aria-label="Which views">{"".join(items)}</nav>'
+
+
+def _chosen(judged: Judged) -> tuple[list[int], str | None, int | None]:
     """Return the clips to show, where the next ones start, and how many there are; None: one was asked for by key.
 
     Raises:
@@ -69,7 +105,7 @@ def _chosen() -> tuple[list[int], str | None, int | None]:
     if key:
         return clip_ids_of(current().catalog.query, [key]).tolist(), None, None
     s = current_slice()
-    ids = np.sort(np.asarray(s.row_sizes(config="nexus-gpt")["row_id"]))
+    ids = clips_with_views_left(current(), judged, reviewer(), np.asarray(s.row_sizes(config="nexus-gpt")["row_id"]))
     found = s.with_ids(ids).page(after=param("after") or None, n=CLIPS_SHOWN, columns=["clip_id"])
     return found.rows.column("clip_id").to_pylist(), found.after, len(ids)
 
@@ -106,7 +142,7 @@ def _targets(triples: list[Triple]) -> list[str]:
     ]
 
 
-def _judged(triples: list[Triple]) -> set[str]:
+def _mine(triples: list[Triple]) -> set[str]:
     """Return those that the reviewer has judged."""
     mine = current().verdicts.current("view", reviewer(), 1, targets=_targets(triples))
     return {event.target for event in mine}

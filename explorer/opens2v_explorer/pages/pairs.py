@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -19,11 +20,16 @@ from opens2v_explorer.state import current_filters, current_slice, link_to, para
 from opens2v_explorer.states import state
 from opens2v_explorer.verdicts import pair_target, subject_target
 from opens2v_explorer.verdicts.buttons import identity_buttons, reviewer
+from opens2v_explorer.verdicts.unjudged import Judged, pairs_left
 
 if TYPE_CHECKING:
     from opens2v_data.query.slices import Slice
 
 PAIRS_SHOWN = 18
+JUDGED_NAMES: dict[Judged, str] = {"any": "All pairs", "todo": "Not judged yet", "others": "Judged by others, blind"}
+
+Place = dict[str, str | int | None]
+"""Where in which list a pair stands: parameters `after` and `pair`."""
 
 
 def page() -> None:
@@ -33,7 +39,8 @@ def page() -> None:
     for notice in params.notices:
         stage.show(stage.notice("Left out of the address.", notice, code="param"), key=f"notice-{notice}")
     try:
-        wanted = params.filter(clip_id=_clip_id(params))
+        only, without = pairs_left(current(), params.judged, reviewer())
+        wanted = params.filter(clip_id=_clip_id(params), only=only, without=without)
         s = current_slice()
         found = pair_page(s, wanted, order=params.order, after=param("after") or None, n=PAIRS_SHOWN)
     except QueryError as error:
@@ -50,14 +57,14 @@ def page() -> None:
         if shown is None:
             stage.show(clip_html.state_html(_nothing(params)), key="pairs-none")
         else:
-            _show_pair(shown, rows, params)
+            _show_pair(shown, rows, params, found.after)
     with side:
         _show_order(params)
         points = _points(_asked(wanted), s, wanted)
         _show_scatter(params, points, shown)
     if rows:
         _show_list(rows, params, shown, found.after)
-    total = _total((*_asked(wanted), wanted), s, wanted)
+    total = _total(_counted(wanted, params), s, wanted)
     with status:
         st.html(f'<p class="o-status" role="status" data-testid="pairs-status"><b>{total:,}</b> pairs{_of(params)}</p>')
 
@@ -67,6 +74,12 @@ def _asked(wanted: PairFilter) -> tuple[object, ...]:
     explorer, filters = current(), current_filters()
     log = explorer.verdicts.version() if filters.verdict else 0
     return explorer.version, id(explorer.start_slice), filters.fingerprint, log, wanted.classes, wanted.clip_id
+
+
+def _counted(wanted: PairFilter, params: PairParams) -> tuple[object, ...]:
+    """Return what decides how many pairs there are."""
+    log = current().verdicts.version() if params.judged != "any" else 0
+    return *_asked(wanted), wanted.image, wanted.text, params.judged, reviewer(), log
 
 
 # Kept, since each pair that is shown runs the script: 0.9 s for both at 10 M pairs.
@@ -91,6 +104,10 @@ def _of(params: PairParams) -> str:
 
 
 def _nothing(params: PairParams) -> Any:
+    if params.judged == "todo":
+        return state("queue-done", "No pair of these is left that you have not judged.")
+    if params.judged == "others":
+        return state("queue-done", "No pair of these is left that another reviewer judged and you did not.")
     is_all = params == PairParams(order=params.order)
     if is_all or params == PairParams(order=params.order, of=params.of):
         return state("no-pairs")
@@ -104,7 +121,17 @@ def _head_html(params: PairParams) -> str:
         mark = {"aria_current": "true"} if is_current else {}
         href = link_to("pairs", None, **one.to_params())
         items.append(markup.link(href, escape(name), css="preset", keep=f"preset-{name}", data_testid="preset", **mark))
-    return f'<nav class="links presets" aria-label="Presets">{"".join(items)}</nav>'
+    left = []
+    for judged, name in JUDGED_NAMES.items():
+        mark = {"aria_current": "true"} if judged == params.judged else {}
+        href = link_to("pairs", None, **replace(params, judged=judged).to_params())
+        left.append(
+            markup.link(href, name, css="preset", keep=f"judged-{judged}", data_testid=f"judged-{judged}", **mark)
+        )
+    return (
+        f'<nav class="links presets" aria-label="Presets">{"".join(items)}</nav>'
+        f'<nav class="links presets" aria-label="Which pairs">{"".join(left)}</nav>'
+    )
 
 
 def _shown(rows: list[dict[str, Any]]) -> dict[str, Any] | None:
@@ -120,27 +147,33 @@ def _shown(rows: list[dict[str, Any]]) -> dict[str, Any] | None:
     return rows[0] if rows else None
 
 
-def _show_pair(row: Mapping[str, Any], rows: list[dict[str, Any]], params: PairParams) -> None:
+def _show_pair(row: Mapping[str, Any], rows: list[dict[str, Any]], params: PairParams, following: str | None) -> None:
     sides = pair_html.sides_of(row)
     stage.show(pair_html.pair_html(row, sides), key=f"pair-{row['pair_id']}")
     ids = [one["pair_id"] for one in rows]
     at = ids.index(row["pair_id"]) if row["pair_id"] in ids else None
-    before, after = (
-        (None, None) if at is None else (ids[at - 1] if at else None, ids[at + 1] if at + 1 < len(ids) else None)
-    )
+    before = ids[at - 1] if at else None
+    here: Place = {"after": param("after") or None}
+    after: Place | None = {"after": following, "pair": None} if following and at is not None else None
+    if at is not None and at + 1 < len(ids):
+        after = here | {"pair": ids[at + 1]}
     target = pair_html.verdict_target(sides)
     if target is None:
         text = "A side names no subject of this catalog, so there is nothing to judge."
         stage.show(f'<p class="note" data-testid="no-verdict">{text}</p>', key="no-verdict")
     else:
-        goes_on = bool(st.session_state.get("pairs-go-on"))
+        st.session_state.setdefault("pairs-go-on", params.judged != "any")
+        goes_on = bool(st.session_state["pairs-go-on"])
 
         def judged() -> None:
-            if goes_on and after is not None:
-                set_params(pair=str(after))
+            # A pair that is judged leaves the list of those to judge: what follows its last one is its first one.
+            then = after if params.judged == "any" or (after and after["pair"]) else {"after": None, "pair": None}
+            if goes_on and then is not None:
+                set_params(**{name: None if value is None else str(value) for name, value in then.items()})
 
         identity_buttons("pair", target, key=f"judge-{row['pair_id']}", filter_hash=_hash(), on_judged=judged)
-    steps = [_step("pair-before", "Previous pair", before, params), _step("pair-after", "Next pair", after, params)]
+    back = None if before is None else here | {"pair": before}
+    steps = [_step("pair-before", "Previous pair", back, params), _step("pair-after", "Next pair", after, params)]
     stage.show(f'<p class="links">{"".join(steps)}</p>', key="pair-steps")
     st.toggle("Go on to the next pair after a verdict", key="pairs-go-on")
 
@@ -151,10 +184,10 @@ def _hash() -> str:
     return "" if filters.is_empty else filters.fingerprint
 
 
-def _step(testid: str, text: str, pair_id: int | None, params: PairParams) -> str:
-    if pair_id is None:
+def _step(testid: str, text: str, place: Place | None, params: PairParams) -> str:
+    if place is None:
         return f'<span class="missing" data-testid="{testid}">{text}</span>'
-    href = link_to("pairs", None, **params.to_params(), after=param("after") or None, pair=pair_id)
+    href = link_to("pairs", None, **params.to_params(), **place)
     return markup.link(href, text, keep=testid, data_testid=testid)
 
 

@@ -18,11 +18,12 @@ from opens2v_explorer.verdicts.targets import KINDS, Kind
 LAST = 20
 """Verdicts that can be taken back here."""
 
+_PAGES: dict[Kind, tuple[str, str]] = {"pair": ("pairs", "pair"), "view": ("gpt_views", "view")}
 _PLURALS = {"clip": "Clips", "subject": "Subjects", "pair": "Pairs", "view": "GPT views"}
 
 
 def page() -> None:
-    """Show the verdicts on one kind of target, the URL's `kind`."""
+    """Show the verdicts on one kind of target, the URL's `on`."""
     explorer = current()
     store = explorer.verdicts
     st.html("<h1 class='o-title'>Review</h1>")
@@ -36,7 +37,7 @@ def page() -> None:
         st.html(markup.state(state("no-verdicts", f"{store.path} has none."), html=_to_triage(explorer)))
         return
     found = review.summary_of(store, kind)
-    again = _to_triage(explorer) if kind == "clip" else ""
+    again = _to_triage(explorer) if kind == "clip" else _to_page(explorer, kind)
     _section("Progress", review.progress_html(tallies, kind) + again)
     _section("Agreement", review.agreement_html(found))
     if found.disputed:
@@ -53,7 +54,7 @@ def _section(title: str, html: str) -> None:
 
 
 def _kind() -> Kind:
-    asked = param("kind")
+    asked = param("on")  # `kind` is a filter, what clips show
     for kind in KINDS:
         if kind == asked:
             return kind
@@ -64,7 +65,7 @@ def _head(explorer: Explorer, kind: Kind, judged: dict[Kind, int]) -> str:
     store, filters = explorer.verdicts, current_filters()
     kinds = "".join(
         markup.link(
-            link_here(filters, kind=None if name == "clip" else name),
+            link_here(filters, on=None if name == "clip" else name),
             f"{escape(_PLURALS[name])} ({judged[name]:,})",
             css="o-button",
             keep=f"kind-{name}",
@@ -101,6 +102,23 @@ def _to_triage(explorer: Explorer) -> str:
                 link_to("triage", filters, round=2), label, css="o-button", keep="second", data_testid="to-second-pass"
             )
         )
+    return f'<p class="o-pager" style="justify-content:flex-start;flex-wrap:wrap">{"".join(links)}</p>'
+
+
+def _to_page(explorer: Explorer, kind: Kind) -> str:
+    """Return links to the page where pairs or views are judged; "" for subjects, which none asks about."""
+    if kind not in _PAGES:
+        return ""
+    page, name = _PAGES[kind]
+    store, who = explorer.verdicts, reviewer()
+    wanted = [("todo", "to-judge", f"Judge {name}s that you have not judged")]
+    if second := len(set(store.judged(kind, not_who=who)) - set(store.judged(kind, who=who))):
+        counted = f"{second:,} {name}{'' if second == 1 else 's'}"
+        wanted.append(("others", "to-second-pass", f"Judge {counted} that others have judged, blind"))
+    links = [
+        markup.link(link_to(page, judged=judged), label, css="o-button", keep=testid, data_testid=testid)
+        for judged, testid, label in wanted
+    ]
     return f'<p class="o-pager" style="justify-content:flex-start;flex-wrap:wrap">{"".join(links)}</p>'
 
 

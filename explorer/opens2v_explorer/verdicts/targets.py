@@ -52,12 +52,9 @@ def clips_of(kind: Kind, target: str) -> tuple[str, ...]:
     if kind == "clip":
         return (_clip(target),)
     if kind == "subject":
-        return (_subject(target),)
+        return (_subject(target)[0],)
     if kind == "pair":
-        sides = target.split("|")
-        if len(sides) != 2 or sides != sorted(sides):
-            raise ValueError(f"expected a pair as SUBJECT|SUBJECT, the lesser first, found {target!r}")
-        return (_subject(sides[0]), _subject(sides[1]))
+        return (subjects_of(target)[0][0], subjects_of(target)[1][0])
     if kind == "view":
         clip, at, rest = target.partition("@")
         view_idx, slash, class_name = rest.partition("/")
@@ -67,6 +64,18 @@ def clips_of(kind: Kind, target: str) -> tuple[str, ...]:
     raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {kind!r}")
 
 
+def subjects_of(target: str) -> tuple[tuple[str, int], tuple[str, int]]:
+    """Return the two subjects of a pair, each as `part/clip_key` and object id.
+
+    Raises:
+        ValueError: no such target.
+    """
+    sides = target.split("|")
+    if len(sides) != 2 or sides != sorted(sides):
+        raise ValueError(f"expected a pair as SUBJECT|SUBJECT, the lesser first, found {target!r}")
+    return _subject(sides[0]), _subject(sides[1])
+
+
 def _clip(text: str) -> str:
     part, slash, key = text.rpartition("/")
     if not (slash and part and key) or any(mark in text for mark in "#|@"):
@@ -74,11 +83,11 @@ def _clip(text: str) -> str:
     return _plain(text)
 
 
-def _subject(text: str) -> str:
+def _subject(text: str) -> tuple[str, int]:
     clip, mark, object_id = text.partition("#")
     if not (mark and object_id.isdecimal()):
         raise ValueError(f"expected a subject as PART/KEY#OBJECT_ID, found {text!r}")
-    return _clip(clip)
+    return _clip(clip), int(object_id)
 
 
 def _escaped(text: str) -> str:
