@@ -31,7 +31,6 @@ from opens2v_loaders.backends import (
     Job,
     PyAVBackend,
     Target,
-    TorchcodecBackend,
     UnfitError,
 )
 from opens2v_loaders.colour_check import AUTO_LEVELS, NAMED_LEVELS
@@ -40,6 +39,7 @@ from opens2v_loaders.cuda import NvdecBackend, UploadBackend
 from opens2v_loaders.destination import on_device
 from opens2v_loaders.frames import clip_box
 from opens2v_loaders.swscale import matrix_and_range
+from opens2v_loaders.torchcodec_backend import TorchcodecBackend
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -18,12 +18,13 @@ from av.codec import CodecContext
 from loaders import clips
 from opens2v_data.errors import CorruptFrameError, DecodeError
 from opens2v_loaders.annexb import AnnexBPackets, parameter_sets, with_start_codes
-from opens2v_loaders.backends import Job, Target, TorchcodecBackend, by_nvdec_itself, why_no_torchcodec
+from opens2v_loaders.backends import Job, Target
 from opens2v_loaders.container import OpenClip
 from opens2v_loaders.cuda import NvdecBackend, why_no_nvdec_size
 from opens2v_loaders.decoding import decode
 from opens2v_loaders.frames import decoded
 from opens2v_loaders.swscale import Converter
+from opens2v_loaders.torchcodec_backend import TorchcodecBackend, by_nvdec_itself, why_no_torchcodec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -136,9 +137,39 @@ def test_torchcodec_that_counts_frames_in_another_way_is_refused() -> None:
 def test_what_torchcodec_says_of_a_clip_it_cannot_read_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
     if (why := why_no_torchcodec()) is not None:
         pytest.skip(why)
-    monkeypatch.setattr("opens2v_loaders.backends.whole_bytes", lambda source: b"no mp4 at all" * 9)
+    monkeypatch.setattr("opens2v_loaders.torchcodec_backend.whole_bytes", lambda source: b"no mp4 at all" * 9)
     with pytest.raises(DecodeError, match=r"torchcodec does not decode the clip .*Invalid data"):
         decode(clips.clip_bytes("B-frames"), indices=[0], backend="torchcodec")
+
+
+@pytest.mark.parametrize(
+    ("lines", "why"),
+    [
+        (["libavutil.so.60: cannot open shared object file: No such file", "libavutil.so.59: cannot open shared object file"],
+         "torchcodec does not find FFmpeg's libraries: libavutil.so.60, libavutil.so.59"),
+        (["libnppicc.so.13: cannot open shared object file: No such file", "libavutil.so.59: cannot open shared object file"],
+         "torchcodec does not load: libnppicc.so.13 cannot be found"),
+        (["/a/libtorchcodec_core8.so: undefined symbol: _ZN3c10", "libavutil.so.59: cannot open shared object file"],
+         "torchcodec does not load: it was built for another torch (undefined symbol _ZN3c10)"),
+        (["no idea"], "torchcodec does not load: Could not load libtorchcodec. Likely causes: 1. FFmpeg OSError: no idea"),
+    ],
+)  # fmt: skip
+def test_what_keeps_torchcodec_from_being_loaded_is_told_in_a_line(
+    monkeypatch: pytest.MonkeyPatch, lines: list[str], why: str
+) -> None:
+    words = "Could not load libtorchcodec. Likely causes:\n  1. FFmpeg\n" + "\n".join(
+        f"OSError: {line}" for line in lines
+    )
+
+    class Broken:
+        def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+            if name.partition(".")[0] == "torchcodec":
+                raise RuntimeError(words)
+
+    for name in [name for name in sys.modules if name.partition(".")[0] == "torchcodec"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, "meta_path", [Broken(), *sys.meta_path])
+    assert why_no_torchcodec() == why
 
 
 def test_without_torchcodec_its_backend_names_the_install_command(monkeypatch: pytest.MonkeyPatch) -> None:

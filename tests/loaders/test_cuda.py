@@ -13,12 +13,13 @@ import torch
 
 from loaders import clips, real_sample
 from opens2v_loaders import colour
-from opens2v_loaders.backends import Job, Target, TorchcodecBackend, UnfitError, pictures_at_once, why_no_torchcodec
+from opens2v_loaders.backends import Job, Target, UnfitError, pictures_at_once
 from opens2v_loaders.container import OpenClip
 from opens2v_loaders.cuda import Waiting, _Decoders, _Look, interleaved_planes
 from opens2v_loaders.decoding import decode
 from opens2v_loaders.frames import decoded
 from opens2v_loaders.swscale import FULL, LIMITED
+from opens2v_loaders.torchcodec_backend import TorchcodecBackend, why_no_torchcodec
 
 _CPU = torch.device("cpu")
 
@@ -160,6 +161,6 @@ def test_what_torchcodec_cannot_do_on_a_gpu_is_left_to_the_next(monkeypatch: pyt
     data, backend = clips.clip_bytes("B-frames"), TorchcodecBackend("cuda")
     with pytest.raises(UnfitError, match=r"display matrix turns it by -?90 degrees"):
         _torchcodec_in_the_gpus_place(clips.with_rotation(data), [0], backend)
-    monkeypatch.setattr("opens2v_loaders.backends.whole_bytes", lambda source: b"no mp4 at all" * 9)
+    monkeypatch.setattr("opens2v_loaders.torchcodec_backend.whole_bytes", lambda source: b"no mp4 at all" * 9)
     with pytest.raises(UnfitError, match=r"RuntimeError: .*Invalid data"):
         _torchcodec_in_the_gpus_place(data, [0], backend)

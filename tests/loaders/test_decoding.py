@@ -28,9 +28,10 @@ from opens2v_data.errors import (
     TruncatedVideoError,
 )
 from opens2v_loaders import decoding
-from opens2v_loaders.backends import UnfitError, why_no_torchcodec
+from opens2v_loaders.backends import UnfitError
 from opens2v_loaders.container import OpenClip
 from opens2v_loaders.decoding import decode
+from opens2v_loaders.torchcodec_backend import why_no_torchcodec
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -69,8 +69,8 @@ def test_any_of_their_frames_come_in_the_order_asked_for(name: str, picks: list[
 @pytest.mark.parametrize("name", ["refreshed bit by bit", *_WRONG])
 def test_torchcodec_which_would_begin_there_is_not_given_them(name: str) -> None:
     pytest.importorskip("torch", reason="backends give tensors")
-    from opens2v_loaders.backends import why_no_torchcodec
     from opens2v_loaders.decoding import decode
+    from opens2v_loaders.torchcodec_backend import why_no_torchcodec
 
     if (missing := why_no_torchcodec()) is not None:
         pytest.skip(missing)
