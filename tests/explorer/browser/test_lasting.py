@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
+from streamlit.proto.BidiComponent_pb2 import BidiComponent
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 from explorer.browser.conftest import SECONDS
@@ -30,12 +32,15 @@ class Line:
         self.holds_questions = False
         self.answers: list[tuple[WebSocketRoute, str | bytes]] = []
         self.questions: list[tuple[WebSocketRoute, str | bytes]] = []
+        self.heard: list[ForwardMsg] = []
         page.route_web_socket(re.compile("/_stcore/stream"), self._meet)
 
     def _meet(self, browser: WebSocketRoute) -> None:
         explorer = browser.connect_to_server()
 
         def answer(message: str | bytes) -> None:
+            if isinstance(message, bytes):
+                self.heard.append(ForwardMsg.FromString(message))
             self.answers.append((browser, message)) if self.holds_answers else browser.send(message)
 
         def ask(message: str | bytes) -> None:
@@ -43,6 +48,11 @@ class Line:
 
         explorer.on_message(answer)
         browser.on_message(ask)
+
+    def components(self) -> list[BidiComponent]:
+        """Return what the page was told to show by components of its own, HTML, script and data."""
+        elements = (one.delta.new_element for one in self.heard if one.WhichOneof("type") == "delta")
+        return [one.bidi_component for one in elements if one.WhichOneof("type") == "bidi_component"]
 
     def wait_for_runs(self, n: int) -> None:
         """Wait until the answers that are held are those of so many runs of the script."""
@@ -127,7 +137,7 @@ def test_verdicts_given_while_a_queue_was_fetched_are_in_it(
     assert [one.verdict for one in logged(crowd, "meanwhile")] == ["keep", "drop", "undo", "undo"]
 
 
-def test_a_queue_that_changes_while_its_module_is_loaded_goes_on(
+def test_a_queue_whose_colours_change_while_it_comes_takes_each_key_once(
     watch: Callable[..., Watched], crowd: Server, queue: list[str]
 ) -> None:
     watched = watch(crowd.url)
@@ -136,19 +146,60 @@ def test_a_queue_that_changes_while_its_module_is_loaded_goes_on(
     line.holds_answers = True
     page.get_by_test_id("nav-triage").click()
     line.wait_for_runs(1)
-    page.evaluate("() => document.dispatchEvent(new CustomEvent('o-go', { detail: '/triage?who=hurried&which=all' }))")
-    line.wait_for_runs(2)
     line.release()
-    page.locator("[data-testid='triage-all'][aria-current]").wait_for()
+    for scheme in ("dark", "light", "dark", "light", "dark", "light"):  # each calls the component again
+        page.emulate_media(color_scheme=scheme)
     watched.wait("triage")
-    # Time for whatever would end the component; what is right does not hang on it.
-    page.wait_for_timeout(1500)
     page.keyboard.type("kdf")
     wait_until_saved(page, 3)
     run_again(watched, 1)
     page.keyboard.type("k")
     wait_until_saved(page, 4)
     assert verdicts(crowd, "hurried") == given(queue, "kdfk")
+
+
+def test_a_queue_that_is_ended_and_begun_late_or_before_its_end_is_the_same(
+    watch: Callable[..., Watched], crowd: Server, queue: list[str]
+) -> None:
+    """Called as Streamlit calls it, without Streamlit, so that the order is certain."""
+    watched = watch(crowd.url)
+    line = Line(watched.page)
+    told = []
+    for which in ("todo", "all"):
+        line.heard.clear()
+        watched.open(f"/triage?who=orders&which={which}")
+        (component,) = (one for one in line.components() if one.component_name.endswith("opens2v_triage"))
+        told.append(json.loads(component.json))
+    page = watched.page
+    page.clock.install()
+    page.goto(f"{crowd.url}/_stcore/health")
+    page.evaluate(
+        """async ([html, js]) => {
+          const place = document.body.appendChild(document.createElement("div")).attachShadow({ mode: "open" });
+          place.innerHTML = html;
+          const { default: call } = await import(URL.createObjectURL(new Blob([js], { type: "text/javascript" })));
+          globalThis.begin = (data) => call({ data, parentElement: place });
+        }""",
+        [component.html_content, component.js_content],
+    )
+    page.evaluate("todo => { globalThis.end = begin(todo); }", told[0])
+    page.keyboard.type("k")
+    wait_until_saved(page, 1)
+    page.evaluate("() => end()")
+    page.clock.fast_forward(3000)
+    page.evaluate("todo => { globalThis.end = begin(todo); }", told[0])
+    on_target(page, queue[1])
+    page.keyboard.type("d")
+    wait_until_saved(page, 2)
+    # Its successor is another queue, and it is ended once that has begun.
+    page.evaluate("all => { begin(all); end(); }", told[1])
+    page.clock.fast_forward(3000)
+    page.evaluate("all => { begin(all); }", told[1])
+    on_target(page, queue[0])
+    page.keyboard.type("fk")
+    wait_until_saved(page, 0)  # both had been judged before
+    on_target(page, queue[2])
+    assert verdicts(crowd, "orders") == [*given(queue, "kd"), *given(queue, "fk")]
 
 
 def test_an_answer_from_before_a_verdict_does_not_take_it_back(seen: Watched, running_explorer: Server) -> None:
