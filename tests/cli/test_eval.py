@@ -76,6 +76,9 @@ def test_prompts_are_listed_as_a_table_and_as_json(opens2v: Run, place: Path) ->
     values = json.loads(shown.out)
     assert shown.err == "" and [prompt["key"] for prompt in values["prompts"]] == list(domain_keys("open"))
     assert all(reference["is_there"] for prompt in values["prompts"] for reference in prompt["references"])
+    assert opens2v("eval", "prompts", "--prompts", place / "prompts", "--json", "--quiet").out == shown.out
+    shown = opens2v("eval", "prompts", place / "prompts", "--prompts", place)
+    assert (shown.code, shown.out) == (2, "") and "expected one source of prompts" in shown.err
 
 
 def test_missing_extra_and_unreadable_videos_are_told_and_exit_with_1(

@@ -24,7 +24,8 @@ MAX_NAMES = 12
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the step's arguments."""
-    parser.add_argument("source", nargs="?", default=HUB_DATASET, help=f"{SOURCE_HELP} (default: {HUB_DATASET})")
+    parser.add_argument("source", nargs="?", help=f"{SOURCE_HELP} (default: {HUB_DATASET})")
+    parser.add_argument("--prompts", metavar="SOURCE", help="the same, as the other steps have it")
     add_domain_arguments(parser)
     parser.add_argument(
         "--images", metavar="FOLDER", help="the folder that holds Images/, where it is not beside the file"
@@ -38,9 +39,10 @@ def run(arguments: argparse.Namespace) -> int:
     from opens2v_eval.prompts import load_prompts
     from opens2v_eval.videos import check_videos
 
-    prompts = load_prompts(
-        arguments.source, domain=arguments.domain, images=arguments.images, check=not arguments.unchecked
-    )
+    if arguments.source is not None and arguments.prompts is not None:
+        raise ValueError(f"expected one source of prompts, got {arguments.source} and --prompts {arguments.prompts}")
+    source = arguments.source or arguments.prompts or HUB_DATASET
+    prompts = load_prompts(source, domain=arguments.domain, images=arguments.images, check=not arguments.unchecked)
     check = None
     if arguments.videos is not None:
         with ProgressBars({"videos": ("videos", "")}, quiet=arguments.quiet) as bars:
