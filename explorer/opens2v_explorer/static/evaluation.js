@@ -18,6 +18,7 @@ class Evaluation {
     this.ended = new AbortController();
     const { signal } = this.ended;
     document.addEventListener("keydown", (event) => this.onKey(event), { signal });
+    addEventListener("popstate", () => this.goBack(), { signal });
     root.addEventListener("click", (event) => this.do(event.target.closest("[data-do]")?.dataset.do), { signal });
     this.seek = this.find("[type='range']");
     this.seek.addEventListener("input", () => this.together?.seek(Number(this.seek.value)), { signal });
@@ -37,6 +38,16 @@ class Evaluation {
     if (before.list !== data.list || promptOf(data.hrefs[this.wanted]) !== promptOf(location.href)) this.wanted = data.at;
     this.mark();
     if (before.detail !== data.detail) this.show(before.detail === undefined);
+  }
+
+  // Back, before what keys had asked for was there: no answer may come of it, since what is shown is right.
+  goBack() {
+    const { hrefs, at } = this.data;
+    const prompt = promptOf(location.href);
+    if (!hrefs || promptOf(hrefs[this.wanted]) === prompt) return;
+    const known = hrefs.findIndex((href) => promptOf(href) === prompt);
+    this.wanted = known < 0 ? at : known;
+    this.mark();
   }
 
   // The item that is shown, or that keys have asked for.

@@ -12,8 +12,10 @@ import pytest
 from streamlit.proto.BidiComponent_pb2 import BidiComponent
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
+from explorer.benchmark import PROMPTS
 from explorer.browser.conftest import SECONDS
 from explorer.browser.judged import given, logged, targets_of, verdicts
+from explorer.browser.test_evaluation import shows
 from explorer.browser.watching import open_triage, wait_until_saved
 
 if TYPE_CHECKING:
@@ -230,6 +232,27 @@ def test_an_answer_from_before_a_verdict_does_not_take_it_back(seen: Watched, ru
     judge.get_by_test_id("judge-mine").filter(has_text="Not judged").wait_for()
     saved.wait_for(state="attached")
     assert [one.verdict for one in logged(running_explorer, "late")] == ["same", "different", "undo"]
+
+
+def test_back_before_an_answer_came_leaves_the_prompt_that_is_shown(seen: Watched) -> None:
+    line = Line(seen.page)
+    first, second, third, *_ = PROMPTS
+    page = seen.open(f"/evaluation?prompt={first}")
+    shows(page, first)
+    line.holds_answers = True
+    page.keyboard.press("j")
+    page.wait_for_url(f"**prompt={second}")
+    line.wait_for_runs(1)
+    page.go_back()
+    page.wait_for_url(f"**prompt={first}")
+    line.wait_for_runs(2)
+    line.release()
+    seen.wait("evaluation")
+    shows(page, first)
+    page.keyboard.press("j")
+    shows(page, second)
+    page.keyboard.press("j")
+    shows(page, third)
 
 
 def test_a_change_of_colours_leaves_one_script_that_follows_links(seen: Watched) -> None:
