@@ -85,7 +85,13 @@ class PairParams:
     ) -> PairFilter:
         """Return it for a query; `clip_id` is that of `of`, `only` and `without` are what `judged` means."""
         return PairFilter(
-            image=self.image, text=self.text, classes=self.classes, clip_id=clip_id, only=only, without=without
+            image=self.image,
+            text=self.text,
+            classes=self.classes,
+            clip_id=clip_id,
+            only=only,
+            without=without,
+            names_subjects=self.judged != "any",  # others cannot be judged
         )
 
     def to_params(self) -> dict[str, str | None]:

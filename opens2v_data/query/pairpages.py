@@ -58,6 +58,7 @@ class PairFilter:
         clip_id: of one side; the slice then does not count. None: any.
         only: ids of pairs, of these alone; None: any.
         without: ids of pairs to leave out.
+        names_subjects: both sides have a clip and an object id; upstream's older form has only classes.
     """
 
     image: Bounds = (None, None)
@@ -66,6 +67,7 @@ class PairFilter:
     clip_id: int | None = None
     only: tuple[int, ...] | None = None
     without: tuple[int, ...] = ()
+    names_subjects: bool = False
 
     def __post_init__(self) -> None:
         """Check the numbers.
@@ -92,6 +94,8 @@ class PairFilter:
         if self.classes != "any":
             same = Bound(sql="class_id = partner_class_id")
             made.append(same if self.classes == "same" else not_(same))
+        if self.names_subjects:
+            made += [Bound(sql=f"{name} IS NOT NULL") for name in _SIDES]
         if self.only is not None:
             made.append(_among(self.only))
         if self.without:

@@ -30,7 +30,7 @@ bounds = st.tuples(edges, edges)
 some_ids = st.lists(st.integers(-1, 400), max_size=30, unique=True).map(tuple)
 filters = st.builds(
     PairFilter, image=bounds, text=bounds, classes=st.sampled_from(["any", "same", "differ"]),
-    only=st.one_of(st.none(), st.none(), some_ids), without=st.one_of(st.just(()), some_ids),
+    only=st.one_of(st.none(), st.none(), some_ids), without=st.one_of(st.just(()), some_ids), names_subjects=st.booleans(),
 )  # fmt: skip
 
 
@@ -55,6 +55,9 @@ def meets(row: Row, wanted: PairFilter) -> bool:
         if high is not None and (value is None or value > np.float32(high)):
             return False
     if wanted.clip_id is not None and wanted.clip_id not in (row["clip_id"], row["partner_clip_id"]):
+        return False
+    sides = [row[f"{side}{name}"] for side in ("", "partner_") for name in ("clip_id", "object_id")]
+    if wanted.names_subjects and None in sides:
         return False
     if (wanted.only is not None and row["pair_id"] not in wanted.only) or row["pair_id"] in wanted.without:
         return False

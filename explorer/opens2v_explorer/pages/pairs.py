@@ -105,7 +105,7 @@ def _of(params: PairParams) -> str:
 
 def _nothing(params: PairParams) -> Any:
     if params.judged == "todo":
-        return state("queue-done", "No pair of these is left that you have not judged.")
+        return state("queue-done", "No pair of these is left that can be judged and that you have not judged.")
     if params.judged == "others":
         return state("queue-done", "No pair of these is left that another reviewer judged and you did not.")
     is_all = params == PairParams(order=params.order)
@@ -130,7 +130,7 @@ def _head_html(params: PairParams) -> str:
         )
     return (
         f'<nav class="links presets" aria-label="Presets">{"".join(items)}</nav>'
-        f'<nav class="links presets" aria-label="Which pairs">{"".join(left)}</nav>'
+        f'<nav class="links presets" aria-label="Which pairs" style="margin-top:.5rem">{"".join(left)}</nav>'
     )
 
 
