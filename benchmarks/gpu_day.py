@@ -45,8 +45,8 @@ from shared_libraries import with_links
 ROOT = Path(__file__).resolve().parents[1]
 _LEAST_SECONDS = 20.0  # a step that has less is not begun: importing torch takes ten
 _NO_GPU = "nothing of a GPU can be run"  # as `gpu_facts.py` says it
-ROWS = ["auto:1:16", "torchcodec-nvdec:1:16", "pyav-nvdec:4:4", "pyav-upload:1:16", "cpu:{cores}:1"]
-MORE_ROWS = ["pyav-nvdec:8:2", "torchcodec-nvdec:4:4", "auto:2:8", "pyav-nvdec:1:4", "pyav:1:16", "auto:1:1"]
+ROWS = ["auto:1:16", "torchcodec-nvdec:1:16", "pyav-nvdec:4:4", "cpu:{cores}:1", "pyav-nvdec:1:16", "pyav-upload:1:16"]
+MORE_ROWS = ["torchcodec-nvdec:4:4", "pyav-nvdec:8:2", "auto:4:4", "pyav-nvdec:1:4", "pyav:1:16", "auto:1:1"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,7 +160,7 @@ def steps_of(device: str, folder: Path, videos: list[Path], patience: float) -> 
     yield decoding("decode", ROWS, 130)
     # Several at once, so that one that crashes the interpreter takes no others with it.
     workers = ["-n", str(min(6, cores)), "--dist", "load"] if importlib.util.find_spec("xdist") else []
-    options = ["-q", "-rs", "-p", "no:cacheprovider", f"--junitxml={folder / 'tests.xml'}", "--durations=5"]
+    options = ["-q", "-p", "no:cacheprovider", f"--junitxml={folder / 'tests.xml'}", "--durations=5"]
     tests = str(ROOT / "tests" / "loaders" / "test_gpu.py")
     yield step("tests", 120, "-m", "pytest", tests, *options, *workers)
     amount = ["--clips", "96", "--batch", "8"] if is_gpu else ["--clips", "4", "--batch", "2"]

@@ -2,7 +2,7 @@
 
 A decoder that converts to RGB by itself may take another matrix or range than the stream says: torchcodec's CUDA kernels
 did so for full range and BT.601 in some versions. Exact conversion and swscale's, which cuts products down, are 3 levels
-apart at most; another matrix or range is 20 or more at strong colours.
+apart at most, 2 once green is lower (`torchcodec_backend.lower_green`); another matrix or range is 20 or more at strong colours.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -14,12 +14,16 @@ import torch
 from loaders import clips, real_sample
 from opens2v_loaders import colour
 from opens2v_loaders.backends import Job, Target, UnfitError, pictures_at_once
+from opens2v_loaders.colour_check import AUTO_LEVELS
 from opens2v_loaders.container import OpenClip
 from opens2v_loaders.cuda import Waiting, _Decoders, _Look, interleaved_planes
 from opens2v_loaders.decoding import decode
 from opens2v_loaders.frames import decoded
 from opens2v_loaders.swscale import FULL, LIMITED
-from opens2v_loaders.torchcodec_backend import TorchcodecBackend, why_no_torchcodec
+from opens2v_loaders.torchcodec_backend import TorchcodecBackend, lower_green, why_no_torchcodec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _CPU = torch.device("cpu")
 
@@ -114,6 +118,39 @@ def test_colours_are_within_two_levels_of_the_formulas_of_h273(matrix: int, colo
     found = colour.rgb_from_yuv([y, u, v], pixel_format="yuv420p", matrix=matrix, color_range=color_range)
     assert (found - expected.floor()).abs().max() <= 2
     assert (found - expected).abs().max() <= 3
+
+
+@pytest.mark.parametrize("matrix", [1, 5])
+@pytest.mark.parametrize("color_range", [LIMITED, FULL], ids=["limited", "full"])
+@pytest.mark.parametrize("to_whole", [torch.round, torch.floor])
+def test_exact_colours_of_torchcodec_are_within_two_levels_once_green_is_lower(
+    matrix: int, color_range: int, to_whole: Callable[[torch.Tensor], torch.Tensor]
+) -> None:
+    red, blue = {1: (0.2126, 0.0722), 5: (0.299, 0.114)}[matrix]
+    is_full = color_range == FULL
+    values = torch.arange(0, 256, 5).to(torch.uint8)
+    y, u, v = torch.meshgrid(values, values, values, indexing="ij")
+    y, u, v = (plane.reshape(52, -1).contiguous() for plane in (y, u, v))
+    luma = (y.double() - (0 if is_full else 16)) * (1 if is_full else 255 / 219)
+    cb, cr = ((c.double() - 128) * (1 if is_full else 255 / 224) for c in (u, v))
+    r, b = luma + 2 * (1 - red) * cr, luma + 2 * (1 - blue) * cb
+    g = (luma - red * r - blue * b) / (1 - red - blue)
+    exact = to_whole(torch.stack([r, g, b]).clamp(0, 255)).to(torch.uint8)
+    wide = y.repeat_interleave(2, 0).repeat_interleave(2, 1)
+    ours = colour.rgb_from_yuv([wide, u, v], pixel_format="yuv420p", matrix=matrix, color_range=color_range)
+    ours = ours[:, ::2, ::2].int()
+    before = (exact.int() - ours).double().mean(dim=(1, 2)).abs()
+    lower_green(exact)
+    off = exact.int() - ours
+    assert off.abs().max() <= AUTO_LEVELS
+    if to_whole is torch.round:
+        assert off[1].double().mean().abs() < before[1], "nearer on the whole, too"
+
+
+def test_green_is_lowered_in_green_alone_and_not_below_nothing() -> None:
+    pictures = torch.tensor([[0, 1, 255]] * 3, dtype=torch.uint8).view(1, 3, 1, 3)
+    lower_green(pictures)
+    assert pictures.flatten(1).tolist() == [[0, 1, 255, 0, 0, 254, 0, 1, 255]]
 
 
 def test_a_decoder_that_could_not_be_made_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,7 +53,7 @@ def _levels(found: torch.Tensor, expected: torch.Tensor) -> int:
 
 
 def _allowed(ran: BackendName) -> int:
-    """Return how far from the CPU's a backend's colours may be: torchcodec rounds where swscale cuts."""
+    """Return how far from the CPU's a backend's colours may be, see `colour_check`."""
     return NAMED_LEVELS if ran == "torchcodec-nvdec" else 2
 
 
