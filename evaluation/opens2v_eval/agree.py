@@ -88,8 +88,12 @@ def read_ratings(path: str | Path) -> Ratings:
     place = Path(path).expanduser()
     try:
         text = place.read_bytes().decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise EvaluationError(f"{place}: expected ratings as CSV in UTF-8; it cannot be read: {error}") from error
+    except OSError as error:
+        raise EvaluationError(
+            f"{place}: expected ratings as CSV; it cannot be read: {error.strerror or error}"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise EvaluationError(f"{place}: expected ratings as CSV in UTF-8; byte {error.start} is none of it") from error
     reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
     sums: dict[str, dict[tuple[str, str], list[float]]] = {}
     num_ratings = num_outside = 0

@@ -209,6 +209,11 @@ def test_metrics_are_compared_with_peoples_ratings(opens2v: Run, place: Path, tm
     assert shown.code == 2 and "two folders are of the model 'scores-a'" in shown.err
     shown = opens2v("eval", "agree", place / "scores-a", ratings)
     assert shown.code == 1 and "name them alike" in shown.err
+    shown = opens2v("eval", "agree", place / "scores-a", "none.csv")
+    assert (
+        shown.code == 1
+        and shown.err == "error: none.csv: expected ratings as CSV; it cannot be read: No such file or directory\n"
+    )
 
 
 def test_models_are_shown_side_by_side_as_a_page_and_as_json(opens2v: Run, place: Path, tmp_path: Path) -> None:
@@ -222,6 +227,8 @@ def test_models_are_shown_side_by_side_as_a_page_and_as_json(opens2v: Run, place
     assert [model["name"] for model in values["models"]] == ["scores-b", "a"]
     shown = opens2v("eval", "show", *models, "--videos", f"c={tmp_path}", "--prompts", place / "prompts")
     assert shown.code == 2 and "--videos names c, but scores are given of a, scores-b" in shown.err
+    shown = opens2v("eval", "show", *models[:-1], f"a={tmp_path}/none", "--prompts", place / "prompts")
+    assert shown.code == 1 and "none: expected a folder of videos named KEY.mp4; there is none" in shown.err
 
 
 def test_options_of_metrics_are_read_as_json_or_text() -> None:

@@ -59,7 +59,8 @@ def test_without_matplotlib_a_board_is_checked_but_not_drawn(
     monkeypatch.delitem(sys.modules, "opens2v_eval.plots", raising=False)
     board = place / "results_Open-Domain.csv"
     assert opens2v("eval", "leaderboard", board, "--markdown", "board.md").code == 0
-    shown = opens2v("eval", "leaderboard", board, "--plot", "board.svg")
+    shown = opens2v("eval", "leaderboard", board, "-o", "again.csv", "--plot", "board.svg")
+    assert not Path("again.csv").exists()
     assert (
         shown.code == 1
         and 'a plot needs matplotlib, which is not installed: pip install "opens2v-data[eval]"' in shown.err

@@ -77,10 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
     lines = board_lines(board)
     title = f"OpenS2V-Eval {board.version}, {domain or Path(board.source).stem}"
     written: list[Path] = []
-    if arguments.output:
-        written.append(write_board(board, arguments.output))
-    if arguments.markdown:
-        written.append(_write(arguments.markdown, markdown(board, checks)))
+    # Plots first: without matplotlib, or with a name of another kind, nothing is written.
     if arguments.plot or arguments.html:
         from opens2v_eval.plots import draw, inline_svg, save
 
@@ -92,6 +89,10 @@ def run(arguments: argparse.Namespace) -> int:
                 inline_svg(draw(lines, columns[1:], kind=kind), name=kind, title=f"{title}, {kind}") for kind in kinds
             ]
             written.append(_write(arguments.html, html_page(board, checks, title=title, plots=plots)))
+    if arguments.output:
+        written.append(write_board(board, arguments.output))
+    if arguments.markdown:
+        written.append(_write(arguments.markdown, markdown(board, checks)))
     if arguments.json:
         print_json(
             {

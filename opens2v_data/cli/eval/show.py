@@ -52,6 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the step."""
+    from opens2v_data.errors import EvaluationError
     from opens2v_eval.details import replace_text
     from opens2v_eval.prompts import load_prompts
     from opens2v_eval.side_by_side import Model, board_data
@@ -61,6 +62,9 @@ def run(arguments: argparse.Namespace) -> int:
     videos = named_folders(arguments.videos)
     if strangers := sorted(set(videos) - set(folders)):
         raise ValueError(f"--videos names {', '.join(strangers)}, but scores are given of {', '.join(folders)}")
+    for folder in videos.values():
+        if not Path(folder).expanduser().is_dir():
+            raise EvaluationError(f"{folder}: expected a folder of videos named KEY.mp4; there is none")
     prompts = load_prompts(
         arguments.prompts, domain=arguments.domain, images=arguments.images, check=not arguments.unchecked
     )
@@ -81,4 +85,8 @@ def run(arguments: argparse.Namespace) -> int:
     if not arguments.quiet:
         shown = sum(video["path"] is not None for prompt in data["prompts"] for video in prompt["videos"])
         note(f"wrote {path}: {len(prompts)} prompts, {len(models)} models, {shown} videos")
+        if absent := prompts.missing_images():
+            note(
+                f"{len(absent)} reference images are not below {prompts.root}, and are not shown; --images names another folder"
+            )
     return 0
