@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
 
+from explorer.asking import SECONDS
 from explorer.servers import start
 from opens2v_explorer.front import Front, streamlit_files
 from opens2v_explorer.security import Hosts
@@ -140,7 +141,7 @@ def test_an_app_that_cannot_be_made_ends_the_server_and_is_told() -> None:
 
 
 def test_files_are_given_as_streamlit_gives_them(running_server: str) -> None:
-    with httpx.Client(base_url=running_server) as client:
+    with httpx.Client(base_url=running_server, timeout=SECONDS) as client:
         for name in LINKED[:: len(LINKED) // 8]:
             ours, theirs = client.get(f"/{name}"), client.head(f"/{name}")  # HEAD is not for the front
             for header in ("content-type", "content-length", "cache-control", "content-security-policy"):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-import httpx2 as httpx
 import pytest
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -14,6 +13,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from explorer.asking import get, post
 from opens2v_explorer.security import TOKEN_HEADER, Guard, Hosts, content_security_policy, is_loopback
 
 if TYPE_CHECKING:
@@ -162,9 +162,9 @@ def test_the_policy_knows_the_scripts_of_streamlits_page() -> None:
 
 def test_the_running_explorer_is_guarded_as_a_whole(running_server: str) -> None:
     for path in ("/", "/_stcore/health", "/explorer/clip/0/poster.webp", "/explorer/verdicts/current?who=x"):
-        assert httpx.get(running_server + path, headers={"Host": "example.org"}).status_code == 403
-    assert httpx.post(f"{running_server}/explorer/verdicts", json=[]).status_code == 403
-    page = httpx.get(running_server)
+        assert get(running_server + path, headers={"Host": "example.org"}).status_code == 403
+    assert post(f"{running_server}/explorer/verdicts", json=[]).status_code == 403
+    page = get(running_server)
     assert len(re.findall(r"<script>", page.text)) == page.headers["content-security-policy"].count("'sha256-")
-    assert httpx.get(f"{running_server}/explorer/nothing").status_code == 404  # and not Streamlit's page
-    assert httpx.get(f"{running_server}/%2e%2e/%2e%2e/etc/passwd").text.count("root:") == 0
+    assert get(f"{running_server}/explorer/nothing").status_code == 404  # and not Streamlit's page
+    assert get(f"{running_server}/%2e%2e/%2e%2e/etc/passwd").text.count("root:") == 0

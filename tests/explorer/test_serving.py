@@ -6,10 +6,10 @@ import signal
 import socket
 from typing import TYPE_CHECKING
 
-import httpx2 as httpx
 import pytest
 
 import opens2v_data
+from explorer.asking import get, post
 from explorer.servers import start
 from opens2v_explorer import runtime
 from opens2v_explorer.serving import bound, default_verdicts_path
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
 
 
 def test_pages_and_media_come_from_one_port(running_server: str, broken_catalog: BrokenCatalog) -> None:
-    page = httpx.get(running_server)
+    page = get(running_server)
     assert page.status_code == 200 and "text/html" in page.headers["content-type"]
-    assert httpx.get(f"{running_server}/_stcore/health").text == "ok"
-    poster = httpx.get(f"{running_server}/explorer/clip/{broken_catalog.sound}/poster.webp")
+    assert get(f"{running_server}/_stcore/health").text == "ok"
+    poster = get(f"{running_server}/explorer/clip/{broken_catalog.sound}/poster.webp")
     assert (poster.status_code, poster.headers["content-type"]) == (200, "image/webp")
 
 
 def test_settings_that_lie_about_are_overruled(running_server: str, running_explorer: Server) -> None:
-    told = httpx.get(f"{running_server}/_stcore/host-config").json()
+    told = get(f"{running_server}/_stcore/host-config").json()
     assert told["allowedOrigins"] == []
-    agent = httpx.post(f"{running_server}/_stcore/agent/interact", json={}, headers={"Origin": running_server})
+    agent = post(f"{running_server}/_stcore/agent/interact", json={}, headers={"Origin": running_server})
     assert agent.status_code >= 400
     with pytest.raises(OSError, match="refused"), socket.create_connection(("127.0.0.2", running_explorer.port), 5):
         pass  # bound to every address it would answer here too
@@ -44,7 +44,7 @@ def test_video_comes_as_it_is_and_uncompressed(running_server: str, broken_catal
     (row,) = catalog.rows_of([broken_catalog.sound], with_subjects=False)
     whole = catalog.read_bytes(opens2v_data.Clip.from_row(row).video)
     for headers, expected in (({}, whole), ({"Range": "bytes=10-99"}, whole[10:100])):
-        answer = httpx.get(url, headers=headers | {"Accept-Encoding": "gzip"})
+        answer = get(url, headers=headers | {"Accept-Encoding": "gzip"})
         assert answer.content == expected and "content-encoding" not in answer.headers
 
 
@@ -70,7 +70,7 @@ def test_verdicts_of_a_catalog_lie_in_one_place_whatever_is_in_it(
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_it(sample_catalog: Path, tmp_path: Path, number: int) -> None:
     server = start(sample_catalog, tmp_path)
-    assert httpx.get(f"{server.url}/_stcore/health").text == "ok"
+    assert get(f"{server.url}/_stcore/health").text == "ok"
     assert server.stop(number) in (0, -signal.SIGTERM if number == signal.SIGTERM else 0)
     assert server.lines == [f"{sample_catalog} is at {server.url} (Ctrl-C ends it)"]
 

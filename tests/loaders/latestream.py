@@ -27,7 +27,7 @@ class LateMark:
 
     def wait(self) -> None:
         """Wait; a stream that never gets there is a failure and no hang."""
-        assert self._reached.wait(30), "the stream never came to the mark"
+        assert self._reached.wait(200), "the stream never came to the mark"
 
     def reach(self) -> None:
         """Reach it."""

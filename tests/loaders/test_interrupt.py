@@ -103,12 +103,16 @@ def _tell(value: object) -> None:
 
 
 def _held_at_rest(expected: dict[str, Any]) -> dict[str, Any]:
-    """Return what the process holds once that is what is expected, or after some seconds in which it is not."""
-    give_up_at = time.monotonic() + (8.0 if expected else 1.0)
+    """Return what the process holds once that is what is expected, or, where nothing is, once it changes no more."""
+    give_up_at = time.monotonic() + 100
+    last, since = {}, time.monotonic()
     while True:
         gc.collect()
-        held = _held()
-        if held == expected or time.monotonic() > give_up_at:
+        held, now = _held(), time.monotonic()
+        if held != last:
+            last, since = held, now
+        is_at_rest = not expected and held["threads"] == ["MainThread"] and now - since > 1.0
+        if held == expected or is_at_rest or now > give_up_at:
             return held
         time.sleep(0.02)
 
@@ -170,7 +174,7 @@ class Trained:
         self.process.stdin = None
         time.sleep(seconds)
         os.killpg(self.process.pid, signal.SIGINT)
-        _, err = self.process.communicate(timeout=60)
+        _, err = self.process.communicate(timeout=200)
         return self.process.returncode, err
 
     def left_behind(self) -> list[str]:

@@ -284,7 +284,7 @@ def test_what_was_made_and_not_handed_out_is_in_no_state() -> None:
     loader = loader_of(FakeCatalog(num_rows=40, bad=bad_rows(40, 0.3)))
     batches = iter(loader)
     next(batches)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 200
     while loader.timing.num_decoded < 20 and time.monotonic() < deadline:
         time.sleep(0.01)
     assert loader.timing.num_decoded >= 20

@@ -335,8 +335,10 @@ def test_closing_waits_for_a_question_of_another_thread(sample_catalog: Path) ->
     sql = "SELECT count(*) AS n FROM range(3000000) AS a, range(60) AS b WHERE (a.range * b.range) % 7 = 3"
     found = []
     thread = threading.Thread(target=lambda: found.append(query.ask(sql).column("n")[0].as_py()))
+    before = time.process_time()
     thread.start()
-    time.sleep(0.2)  # it runs: what is closed before it has begun is refused by DuckDB
+    while time.process_time() < before + 0.2 and not found:
+        time.sleep(0.005)  # until it runs: what is closed before it has begun is refused by DuckDB
     query.close()
     thread.join()
     assert found == [query.ask(sql).column("n")[0].as_py()]

@@ -199,9 +199,12 @@ def test_threads_ask_at_once_and_only_the_slow_one_is_stopped(scene: Scene) -> N
 
 
 def test_ctrl_c_ends_a_question(scene: Scene) -> None:
-    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
-    with pytest.raises(KeyboardInterrupt):
+    def ask() -> None:
+        threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
         scene.safe.ask(COSTS["a long range"][0], seconds=SECONDS)
+
+    with pytest.raises(KeyboardInterrupt):
+        ask()
     assert scene.is_untouched()
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import psutil
 import pytest
 
 from opens2v_data.errors import CatalogDamagedError, CatalogNotFoundError, QueryError
@@ -77,6 +78,14 @@ def is_gone(process_id: int) -> bool:
     except ProcessLookupError:
         return True
     return Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+
+
+def once_busy(process_id: int, whom: int, number: int) -> None:
+    """Send a signal once a process that has been idle works."""
+    process = psutil.Process(process_id)
+    before = process.cpu_times().user
+    until(lambda: process.cpu_times().user > before + 0.2, "a process at work")
+    os.kill(whom, number)
 
 
 def limits_of(process_id: int) -> dict[str, str]:
@@ -186,7 +195,7 @@ def test_a_process_that_is_killed_at_a_question_is_told_as_such(scene: Scene) ->
         sandbox.ask("SELECT 1")
         first = sandbox.process_id
         assert first is not None
-        killer = threading.Timer(0.3, os.kill, (first, signal.SIGKILL))
+        killer = threading.Thread(target=once_busy, args=(first, first, signal.SIGKILL))
         killer.start()
         with pytest.raises(QueryError, match=r"ended \(SIGKILL\)"):
             sandbox.ask(COSTS["a long range"][0], seconds=SECONDS)
@@ -199,7 +208,7 @@ def test_ctrl_c_ends_the_question_with_its_process(scene: Scene) -> None:
         sandbox.ask("SELECT 1")
         first = sandbox.process_id
         assert first is not None
-        threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+        threading.Thread(target=once_busy, args=(first, os.getpid(), signal.SIGINT)).start()
         with pytest.raises(KeyboardInterrupt):
             sandbox.ask(COSTS["a long range"][0], seconds=SECONDS)
         assert is_gone(first)
