@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
 from explorer.benchmark import MODELS, PROMPTS
+from explorer.browser.watching import wait_for_prompt
 from opens2v_explorer.states import STATES
 
 if TYPE_CHECKING:
@@ -14,19 +15,13 @@ if TYPE_CHECKING:
     from explorer.browser.watching import Watched
 
 
-def shows(page: Page, key: str) -> None:
-    """Wait until a prompt is shown."""
-    page.locator(f"[data-testid='prompt'][data-key='{key}']").wait_for()
-    page.locator(f"[data-testid='prompt-item'][data-key='{key}'][aria-current='true']").wait_for()
-
-
 def asked(page: Page) -> dict[str, list[str]]:
     return parse_qs(urlsplit(page.url).query)
 
 
 def test_two_models_videos_play_together(seen: Watched) -> None:
     page = seen.open("/evaluation?prompt=singleface_1")
-    shows(page, "singleface_1")
+    wait_for_prompt(page, "singleface_1")
     videos = page.get_by_test_id("model-video")
     assert videos.count() == 2
     for at in range(2):
@@ -56,26 +51,26 @@ def test_two_models_videos_play_together(seen: Watched) -> None:
     page.wait_for_function("one => one.currentTime === 0", arg=videos.nth(0).element_handle())
     page.keyboard.press("p")
     page.keyboard.press("j")  # whoever has them played has those of the next prompt played, too
-    shows(page, "singleface_2")
+    wait_for_prompt(page, "singleface_2")
     stage.and_(page.locator("[data-playing='true']")).wait_for()
 
 
 def test_keys_go_through_the_prompts_and_back_goes_back(seen: Watched) -> None:
     page = seen.open("/evaluation")
     keys = list(PROMPTS)
-    shows(page, keys[0])
+    wait_for_prompt(page, keys[0])
     page.keyboard.press("j")
-    shows(page, keys[1])
+    wait_for_prompt(page, keys[1])
     for key in ("j", "ArrowRight", "j"):  # faster than the page is made
         page.keyboard.press(key)
-    shows(page, keys[4])
+    wait_for_prompt(page, keys[4])
     assert asked(page) == {"prompt": [keys[4]]}
     page.keyboard.press("k")
-    shows(page, keys[3])
+    wait_for_prompt(page, keys[3])
     page.go_back()
-    shows(page, keys[4])
+    wait_for_prompt(page, keys[4])
     page.locator(f"[data-testid='prompt-item'][data-key='{keys[5]}']").click()
-    shows(page, keys[5])
+    wait_for_prompt(page, keys[5])
     assert page.get_by_test_id("prompt-after").is_disabled()
 
 
@@ -88,7 +83,7 @@ def test_a_filter_is_in_the_address_and_survives_back(seen: Watched) -> None:
     page.keyboard.press("j")  # of the field, where it is a letter
     page.get_by_role("textbox", name="Text").fill("dog")
     page.locator("[data-testid='prompt-item'][data-key='faceobj_1']").click()
-    shows(page, "faceobj_1")
+    wait_for_prompt(page, "faceobj_1")
     assert asked(page) == {"words": ["dog"], "prompt": ["faceobj_1"]}
     address = page.url
     page.get_by_test_id("mode-corrected").click()
@@ -101,7 +96,7 @@ def test_a_filter_is_in_the_address_and_survives_back(seen: Watched) -> None:
     page.go_back()
     seen.wait("evaluation")
     page.get_by_test_id("eval-status").filter(has_text="2 of 6").wait_for()
-    shows(page, "faceobj_1")
+    wait_for_prompt(page, "faceobj_1")
     page.wait_for_function("() => document.querySelector('input[aria-label=Text]')?.value === 'dog'")
 
 
@@ -112,7 +107,7 @@ def test_what_cannot_be_shown_says_why_and_text_stays_text(seen: Watched) -> Non
     video = page.get_by_test_id("model-video")
     video.and_(page.locator("[hidden]")).wait_for(state="attached")
     page = seen.open("/evaluation?prompt=faceobj_1")
-    shows(page, "faceobj_1")
+    wait_for_prompt(page, "faceobj_1")
     page.get_by_text("Leaderboard: ").click()
     assert page.get_by_test_id("board-row").count() == 4
     assert page.locator("img[src='x']").count() == 0

@@ -4,76 +4,21 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
-from streamlit.proto.BidiComponent_pb2 import BidiComponent
-from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 from explorer.benchmark import PROMPTS
-from explorer.browser.conftest import SECONDS
 from explorer.browser.judged import given, logged, targets_of, verdicts
-from explorer.browser.test_evaluation import shows
-from explorer.browser.watching import open_triage, wait_until_saved
+from explorer.browser.line import Line
+from explorer.browser.watching import open_triage, wait_for_prompt, wait_until_saved
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page, WebSocketRoute
+    from playwright.sync_api import Page
 
     from explorer.browser.watching import Watched
     from explorer.servers import Server
-
-
-class Line:
-    """What a page and its script say to each other, held back where a test wants it: made before the page is opened."""
-
-    def __init__(self, page: Page) -> None:
-        self.page = page
-        self.holds_answers = False
-        self.holds_questions = False
-        self.answers: list[tuple[WebSocketRoute, str | bytes]] = []
-        self.questions: list[tuple[WebSocketRoute, str | bytes]] = []
-        self.heard: list[ForwardMsg] = []
-        page.route_web_socket(re.compile("/_stcore/stream"), self._meet)
-
-    def _meet(self, browser: WebSocketRoute) -> None:
-        explorer = browser.connect_to_server()
-
-        def answer(message: str | bytes) -> None:
-            if isinstance(message, bytes):
-                self.heard.append(ForwardMsg.FromString(message))
-            self.answers.append((browser, message)) if self.holds_answers else browser.send(message)
-
-        def ask(message: str | bytes) -> None:
-            self.questions.append((explorer, message)) if self.holds_questions else explorer.send(message)
-
-        explorer.on_message(answer)
-        browser.on_message(ask)
-
-    def components(self) -> list[BidiComponent]:
-        """Return what the page was told to show by components of its own, HTML, script and data."""
-        elements = (one.delta.new_element for one in self.heard if one.WhichOneof("type") == "delta")
-        return [one.bidi_component for one in elements if one.WhichOneof("type") == "bidi_component"]
-
-    def wait_for_runs(self, n: int) -> None:
-        """Wait until the answers that are held are those of so many runs of the script."""
-        ends = time.monotonic() + SECONDS
-        while sum(_ends_a_run(message) for _, message in self.answers) < n:
-            assert time.monotonic() < ends, f"expected {n} runs of the script in {SECONDS} s"
-            self.page.wait_for_timeout(20)  # lets the messages come
-
-    def release(self) -> None:
-        """Let through what was held, and all that follows."""
-        self.holds_answers = self.holds_questions = False
-        for held in (self.answers, self.questions):
-            while held:
-                socket, message = held.pop(0)
-                socket.send(message)
-
-
-def _ends_a_run(message: str | bytes) -> bool:
-    return isinstance(message, bytes) and ForwardMsg.FromString(message).WhichOneof("type") == "script_finished"
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +67,7 @@ def test_verdicts_given_while_a_queue_was_fetched_are_in_it(
     watched = watch(crowd.url)
     line = Line(watched.page)
     page = open_triage(watched, "who=meanwhile")
-    line.holds_answers = True
+    line.hold()
     page.get_by_test_id("triage-all").click()
     line.wait_for_runs(1)
     page.keyboard.type("kd")
@@ -145,7 +90,7 @@ def test_a_queue_whose_colours_change_while_it_comes_takes_each_key_once(
     watched = watch(crowd.url)
     line = Line(watched.page)
     page = watched.open("/review?who=hurried")
-    line.holds_answers = True
+    line.hold()
     page.get_by_test_id("nav-triage").click()
     line.wait_for_runs(1)
     line.release()
@@ -208,28 +153,24 @@ def test_an_answer_from_before_a_verdict_does_not_take_it_back(seen: Watched, ru
     line = Line(seen.page)
     page = seen.open("/pairs?who=late")
     judge = page.get_by_test_id("judge").first
+    mine = judge.get_by_test_id("judge-mine")
     saved = judge.locator("[data-testid='unsaved'][data-state='saved']")
-    line.holds_answers = True
+    line.hold(questions=True)
     page.keyboard.press("s")
     saved.wait_for(state="attached")
+    line.pass_questions()
     line.wait_for_runs(1)
-    line.holds_questions = True
     page.keyboard.press("n")
-    judge.get_by_test_id("judge-mine").filter(has_text="not the same").wait_for()
+    mine.filter(has_text="not the same").wait_for()
     saved.wait_for(state="attached")
-    before = len(line.answers)
-    line.answers, held = [], line.answers
-    for socket, message in held:
-        socket.send(message)
-    assert before
-    page.locator("[data-testid='stApp'][data-test-script-state='notRunning']").wait_for()
-    page.evaluate("() => new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve, 100)))")
-    assert judge.get_by_test_id("judge-mine").inner_text() == "Your verdict: not the same"
+    line.pass_answers()
+    page.locator(".verdict[data-verdict='same']").wait_for()  # of the list, which comes after the buttons
+    assert mine.inner_text() == "Your verdict: not the same"
     line.release()
-    seen.wait()
-    assert judge.get_by_test_id("judge-mine").inner_text() == "Your verdict: not the same"
+    page.locator(".verdict[data-verdict='different']").wait_for()
+    assert mine.inner_text() == "Your verdict: not the same"
     page.keyboard.press("n")
-    judge.get_by_test_id("judge-mine").filter(has_text="Not judged").wait_for()
+    mine.filter(has_text="Not judged").wait_for()
     saved.wait_for(state="attached")
     assert [one.verdict for one in logged(running_explorer, "late")] == ["same", "different", "undo"]
 
@@ -238,8 +179,8 @@ def test_back_before_an_answer_came_leaves_the_prompt_that_is_shown(seen: Watche
     line = Line(seen.page)
     first, second, third, *_ = PROMPTS
     page = seen.open(f"/evaluation?prompt={first}")
-    shows(page, first)
-    line.holds_answers = True
+    wait_for_prompt(page, first)
+    line.hold()
     page.keyboard.press("j")
     page.wait_for_url(f"**prompt={second}")
     line.wait_for_runs(1)
@@ -248,11 +189,11 @@ def test_back_before_an_answer_came_leaves_the_prompt_that_is_shown(seen: Watche
     line.wait_for_runs(2)
     line.release()
     seen.wait("evaluation")
-    shows(page, first)
+    wait_for_prompt(page, first)
     page.keyboard.press("j")
-    shows(page, second)
+    wait_for_prompt(page, second)
     page.keyboard.press("j")
-    shows(page, third)
+    wait_for_prompt(page, third)
 
 
 def test_a_change_of_colours_leaves_one_script_that_follows_links(seen: Watched) -> None:

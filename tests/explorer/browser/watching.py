@@ -103,12 +103,13 @@ class Watched:
         self.page.wait_for_function(IS_READY, arg=shown)
 
     def slow_down(self, times: float, latency_ms: float = 0) -> None:
-        """Make the page's scripts so many times slower, and its answers late."""
+        """Make the page's scripts so many times slower, and its answers late; then it cannot be taken off the network."""
         session = self.context.new_cdp_session(self.page)
         session.send("Emulation.setCPUThrottlingRate", {"rate": times})
-        session.send("Network.enable")
-        late = {"offline": False, "latency": latency_ms, "downloadThroughput": -1, "uploadThroughput": -1}
-        session.send("Network.emulateNetworkConditions", late)
+        if latency_ms:
+            late = {"offline": False, "latency": latency_ms, "downloadThroughput": -1, "uploadThroughput": -1}
+            session.send("Network.enable")
+            session.send("Network.emulateNetworkConditions", late)
 
     def check(self) -> None:
         """Assert that nothing left the machine and nothing was complained about."""
@@ -146,6 +147,12 @@ def open_triage(watched: Watched, query: str) -> Page:
 def wait_until_saved(page: Page, done: int) -> None:
     """Wait until so many clips were judged in an open queue, and all of their verdicts are logged."""
     page.locator(f"[data-testid='triage'][data-done='{done}'] [data-testid='unsaved'][data-state='saved']").wait_for()
+
+
+def wait_for_prompt(page: Page, key: str) -> None:
+    """Wait until the benchmark's page shows a prompt, and marks it in the list."""
+    page.locator(f"[data-testid='prompt'][data-key='{key}']").wait_for()
+    page.locator(f"[data-testid='prompt-item'][data-key='{key}'][aria-current='true']").wait_for()
 
 
 def barcode(grey: list[int]) -> int:
