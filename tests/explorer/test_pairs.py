@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import uuid
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import quote
 
@@ -20,7 +21,7 @@ from opens2v_explorer import pair_html, scatter
 from opens2v_explorer.pages import pairs as page
 from opens2v_explorer.pair_params import PairParams, parse_bounds, presets, write_bounds
 from opens2v_explorer.runtime import Explorer
-from opens2v_explorer.verdicts import Event
+from opens2v_explorer.verdicts import Event, buttons
 
 WHEN: dict[str, Any] = {"at": "2026-11-25T19:16:24.051Z", "catalog_digest": "0"}
 
@@ -275,3 +276,18 @@ def test_the_last_pair_of_a_list_is_followed_by_the_next_list(
     assert f'data-testid="pair" data-pair="{every[4]}"' in stage_html(test)
     last = pair_page(explorer.catalog.all, named, n=len(every) - 2).after
     assert after(f"judged=todo&after={quote(last or '')}&pair={every[-1]}") == ""
+
+
+def test_a_verdict_counts_before_the_log_has_it_and_the_log_counts_after_that(
+    explorer: Explorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = "p/a#1|p/b#1", "p/a#2|p/b#2"
+    given: dict[Any, bool] = {("pair", "ann", one): True, ("pair", "bo", other): True, ("view", "ann", other): True}
+    monkeypatch.setattr(buttons, "st", SimpleNamespace(session_state={"verdicts-given": given}))
+    assert buttons.judged_by("pair", "ann") == {one}
+    say(explorer, "ann", one)
+    assert buttons.judged_by("pair", "ann") == {one}
+    assert ("pair", "ann", one) not in given and len(given) == 2
+    given["pair", "ann", one] = False  # taken back, which the log has not heard yet
+    assert buttons.judged_by("pair", "ann") == set()
+    assert buttons.judged_by("pair", "bo") == {other}

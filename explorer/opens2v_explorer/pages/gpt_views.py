@@ -16,7 +16,7 @@ from opens2v_explorer.runtime import current
 from opens2v_explorer.state import current_filters, current_slice, link_to, param
 from opens2v_explorer.states import state
 from opens2v_explorer.verdicts import view_target
-from opens2v_explorer.verdicts.buttons import identity_buttons, reviewer
+from opens2v_explorer.verdicts.buttons import identity_buttons, judged_by, reviewer
 from opens2v_explorer.verdicts.unjudged import Judged, clips_with_views_left
 
 if TYPE_CHECKING:
@@ -35,11 +35,11 @@ LEFT: dict[Judged, str] = {
 def page() -> None:
     """Show the views of the URL's clip, else of the filters' clips that have any, some at a time."""
     st.html("<h1 class='o-title'>GPT-Image-1 views</h1>")
-    judged = _judged_param()
+    judged, mine = _judged_param(), judged_by("view", reviewer())
     if not param("key"):
         stage.show(_which_html(judged), key="views-which")
     try:
-        clip_ids, after, total = _chosen(judged)
+        clip_ids, after, total = _chosen(judged, mine)
     except QueryError as error:
         st.html(markup.problem("The views cannot be listed.", str(error)))
         return
@@ -57,7 +57,6 @@ def page() -> None:
         stage.show(clip_html.state_html(state("no-views", detail)), key="views-none")
         return
     triples = [current().media.triple(clip_id) for clip_id in clip_ids]
-    mine = _mine(triples)
     # The keys mean one group of buttons: the first that has no verdict.
     waiting = next((one for one in _targets(triples) if one not in mine), None)
     for triple in triples:
@@ -95,7 +94,7 @@ def _which_html(judged: Judged) -> str:
     return f'<nav class="links presets" aria-label="Which views">{"".join(items)}</nav>'
 
 
-def _chosen(judged: Judged) -> tuple[list[int], str | None, int | None]:
+def _chosen(judged: Judged, mine: set[str]) -> tuple[list[int], str | None, int | None]:
     """Return the clips to show, where the next ones start, and how many there are; None: one was asked for by key.
 
     Raises:
@@ -105,7 +104,9 @@ def _chosen(judged: Judged) -> tuple[list[int], str | None, int | None]:
     if key:
         return clip_ids_of(current().catalog.query, [key]).tolist(), None, None
     s = current_slice()
-    ids = clips_with_views_left(current(), judged, reviewer(), np.asarray(s.row_sizes(config="nexus-gpt")["row_id"]))
+    ids = clips_with_views_left(
+        current(), judged, reviewer(), mine, np.asarray(s.row_sizes(config="nexus-gpt")["row_id"])
+    )
     found = s.with_ids(ids).page(after=param("after") or None, n=CLIPS_SHOWN, columns=["clip_id"])
     return found.rows.column("clip_id").to_pylist(), found.after, len(ids)
 
@@ -130,6 +131,7 @@ def _show_clip(triple: Triple, waiting: str | None) -> None:
             filter_hash="" if filters.is_empty else filters.fingerprint,
             # The run that follows gives the keys to the next view.
             on_judged=lambda: None,
+            moves_on=True,
         )
 
 
@@ -140,12 +142,6 @@ def _targets(triples: list[Triple]) -> list[str]:
         for one in triples
         for view in one.views
     ]
-
-
-def _mine(triples: list[Triple]) -> set[str]:
-    """Return those that the reviewer has judged."""
-    mine = current().verdicts.current("view", reviewer(), 1, targets=_targets(triples))
-    return {event.target for event in mine}
 
 
 def _view_html(triple: Triple, view: View, nth: int) -> str:

@@ -19,7 +19,7 @@ from opens2v_explorer.scatter import MAX_POINTS, scatter_data, show_scatter
 from opens2v_explorer.state import current_filters, current_slice, link_to, param, set_params
 from opens2v_explorer.states import state
 from opens2v_explorer.verdicts import pair_target, subject_target
-from opens2v_explorer.verdicts.buttons import identity_buttons, reviewer
+from opens2v_explorer.verdicts.buttons import identity_buttons, judged_by, reviewer
 from opens2v_explorer.verdicts.unjudged import Judged, pairs_left
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def page() -> None:
     for notice in params.notices:
         stage.show(stage.notice("Left out of the address.", notice, code="param"), key=f"notice-{notice}")
     try:
-        only, without = pairs_left(current(), params.judged, reviewer())
+        only, without = pairs_left(current(), params.judged, reviewer(), judged_by("pair", reviewer()))
         wanted = params.filter(clip_id=_clip_id(params), only=only, without=without)
         s = current_slice()
         found = pair_page(s, wanted, order=params.order, after=param("after") or None, n=PAIRS_SHOWN)
@@ -165,13 +165,22 @@ def _show_pair(row: Mapping[str, Any], rows: list[dict[str, Any]], params: PairP
         st.session_state.setdefault("pairs-go-on", params.judged != "any")
         goes_on = bool(st.session_state["pairs-go-on"])
 
+        # A pair that is judged leaves the list of those to judge: what follows its last one is its first one.
+        then = after if params.judged == "any" or (after and after["pair"]) else {"after": None, "pair": None}
+        goes_on = goes_on and then is not None
+
         def judged() -> None:
-            # A pair that is judged leaves the list of those to judge: what follows its last one is its first one.
-            then = after if params.judged == "any" or (after and after["pair"]) else {"after": None, "pair": None}
             if goes_on and then is not None:
                 set_params(**{name: None if value is None else str(value) for name, value in then.items()})
 
-        identity_buttons("pair", target, key=f"judge-{row['pair_id']}", filter_hash=_hash(), on_judged=judged)
+        identity_buttons(
+            "pair",
+            target,
+            key=f"judge-{row['pair_id']}",
+            filter_hash=_hash(),
+            on_judged=judged,
+            moves_on=goes_on,
+        )
     back = None if before is None else here | {"pair": before}
     steps = [_step("pair-before", "Previous pair", back, params), _step("pair-after", "Next pair", after, params)]
     stage.show(f'<p class="links">{"".join(steps)}</p>', key="pair-steps")

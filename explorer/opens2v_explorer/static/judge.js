@@ -22,6 +22,7 @@ class Judge {
     this.outbox = outboxOf(data);
     this.find = (name) => root.querySelector(`.${name}`);
     this.mine = this.lastOwn(data.mine);
+    this.hasMovedOn = false;
     this.find("question").textContent = data.label;
     this.find("buttons").replaceChildren(...CHOICES.map((choice) => this.button(choice)));
     const { signal } = this.ended;
@@ -66,7 +67,10 @@ class Judge {
     const choice = CHOICES.find((one) => one.key === letterOf(event));
     if (!choice) return;
     event.preventDefault();
+    // The next one is on its way: it is not judged unseen, and this one not taken back.
+    if (this.hasMovedOn) return;
     this.judge(choice);
+    this.hasMovedOn = this.data.moves_on && this.data.writable;
   }
 
   // The same once more takes it back.
@@ -76,6 +80,7 @@ class Judge {
     if (this.mine?.verdict === choice.verdict) {
       this.outbox.add({ ...base, verdict: "undo", undoes: this.mine.event_id });
       this.mine = null;
+      this.hasMovedOn = false;
       this.say("Taken back");
     } else {
       const made = this.outbox.add({ ...base, verdict: choice.verdict });

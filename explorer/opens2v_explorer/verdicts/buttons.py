@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
+import streamlit as st
 from streamlit.components.v2 import component
 
 from opens2v_explorer.runtime import current
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from opens2v_explorer.runtime import Explorer
 
 POST_URL = "/explorer/verdicts"
+
+_GIVEN = "verdicts-given"
 
 
 def reviewer() -> str:
@@ -35,6 +38,25 @@ def outbox_data(explorer: Explorer) -> dict[str, Any]:
     }
 
 
+def judged_by(kind: Literal["pair", "view"], who: str) -> set[str]:
+    """Return the targets that a reviewer has judged, with what was said on this page a moment ago.
+
+    A verdict goes to the log by itself, and the run of the script that follows it may come first.
+    """
+    found = set(current().verdicts.judged(kind, who=who))
+    given: dict[tuple[str, str, str], bool] = st.session_state.setdefault(_GIVEN, {})
+    for (of_kind, of_who, target), is_judged in list(given.items()):
+        if (of_kind, of_who) != (kind, who):
+            continue
+        if (target in found) == is_judged:
+            del given[of_kind, of_who, target]  # the log has it: from now on it is right, whoever changes it
+        elif is_judged:
+            found.add(target)
+        else:
+            found.discard(target)
+    return found
+
+
 def identity_buttons(
     kind: Literal["pair", "view"],
     target: str,
@@ -44,6 +66,7 @@ def identity_buttons(
     hotkeys: bool = True,
     filter_hash: str = "",
     on_judged: Callable[[], None] | None = None,
+    moves_on: bool = False,
 ) -> None:
     """Ask whether two pictures show the same identity. S is same, N not, U unsure; the same once more takes it back.
 
@@ -54,6 +77,8 @@ def identity_buttons(
         hotkeys: whether S, N and U mean these buttons wherever the focus is: of one group on the page only.
         filter_hash: of the filters that led here.
         on_judged: called in the run of the script that follows a verdict; None: no run follows. The verdict is logged either way.
+        moves_on: that run gives the keys to something else. Until then they judge nothing, as nobody has seen it yet, and take
+            nothing back.
     """
     explorer, who = current(), reviewer()
     mine = explorer.verdicts.current(kind, who, 1, targets=[target])
@@ -63,6 +88,7 @@ def identity_buttons(
         "label": label,
         "hotkeys": hotkeys,
         "triggers": on_judged is not None,
+        "moves_on": moves_on,
         "event": {
             "who": who,
             "kind": kind,
@@ -72,7 +98,15 @@ def identity_buttons(
         },
         "mine": {name: getattr(mine[-1], name) for name in ("event_id", "verdict", "at")} if mine else None,
     }
-    _component()(data=data, key=key, on_judged_change=on_judged or (lambda: None))
+
+    def judged() -> None:
+        value = st.session_state[key].get("judged")
+        if value is not None and value.get("target") == target:
+            st.session_state.setdefault(_GIVEN, {})[kind, who, target] = value.get("verdict") is not None
+        if on_judged is not None:
+            on_judged()
+
+    _component()(data=data, key=key, on_judged_change=judged)
 
 
 @cache

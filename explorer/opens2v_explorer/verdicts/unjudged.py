@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -27,35 +27,40 @@ _known: dict[tuple[str, str], tuple[int, ...]] = {}
 _lock = threading.Lock()
 
 
-def pairs_left(explorer: Explorer, judged: Judged, who: str) -> tuple[tuple[int, ...] | None, tuple[int, ...]]:
+def pairs_left(
+    explorer: Explorer, judged: Judged, who: str, mine: Collection[str]
+) -> tuple[tuple[int, ...] | None, tuple[int, ...]]:
     """Return which pairs are asked for: `only` and `without` of a `PairFilter`.
 
     Args:
         explorer: whose catalog and verdicts.
         judged: what is asked for.
         who: the reviewer.
+        mine: targets that the reviewer has judged.
     """
     if judged == "any":
         return None, ()
-    mine = _pair_ids(explorer, explorer.verdicts.judged("pair", who=who))
     if judged == "todo":
-        return None, tuple(sorted(mine))
-    return tuple(sorted(_pair_ids(explorer, explorer.verdicts.judged("pair", not_who=who)) - mine)), ()
+        return None, tuple(sorted(_pair_ids(explorer, mine)))
+    theirs = _pair_ids(explorer, explorer.verdicts.judged("pair", not_who=who))
+    return tuple(sorted(theirs - _pair_ids(explorer, mine))), ()
 
 
-def clips_with_views_left(explorer: Explorer, judged: Judged, who: str, clip_ids: np.ndarray) -> np.ndarray:
+def clips_with_views_left(
+    explorer: Explorer, judged: Judged, who: str, mine: Collection[str], clip_ids: np.ndarray
+) -> np.ndarray:
     """Return those of some clips with views of which a view is asked for, ascending.
 
     Args:
         explorer: whose catalog and verdicts.
         judged: what is asked for.
         who: the reviewer.
+        mine: targets that the reviewer has judged.
         clip_ids: of clips that have views.
     """
     if judged == "any":
         return np.unique(clip_ids)
     query, store = explorer.catalog.query, explorer.verdicts
-    mine = store.judged("view", who=who)
     if judged == "others":
         theirs = set(store.judged("view", not_who=who)) - set(mine)
         return np.intersect1d(clip_ids, known_clip_ids(query, clip_keys("view", sorted(theirs))))
