@@ -6,13 +6,10 @@ copy that was broken off has got so far (`<file>.tmp`) is hashed again and gone 
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
-import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +17,7 @@ from typing import TYPE_CHECKING
 from opens2v_data.archive.daemons import DaemonPool
 from opens2v_data.catalog import manifest as manifests
 from opens2v_data.catalog.catalog import Catalog
+from opens2v_data.catalog.locks import locked_folder
 from opens2v_data.catalog.manifest import FILE_NAME, ORIGIN_FILE, QUARANTINE_FILE, CatalogFile
 from opens2v_data.catalog.origin import Origin, load_origin, save_origin
 from opens2v_data.errors import CatalogDamagedError, CatalogError
@@ -85,7 +83,10 @@ def copy_catalog(
     if not root.is_dir():
         _check_place(root, origin)
         root.mkdir(parents=True, exist_ok=True)
-    with _locked(root):  # before a look: what another copy is about to write is nothing foreign
+    busy = f"another process is copying into {root}; wait for it to end and run the same command again, or name another folder"
+    # Before a look: what another copy is about to write is nothing foreign. The folder itself, as a copy has the catalog's files
+    # and no others. Without locks `_copy_file` looks at lengths.
+    with locked_folder(root, busy=busy):
         _check_place(root, origin)
         return _copy(catalog, root, chosen, left, origin=origin, progress=progress)
 
@@ -159,28 +160,6 @@ def _check_place(root: Path, origin: Origin) -> None:
         raise CatalogError(
             f"expected a copy of the catalog with digest {origin.digest} at {root}, found one with {found}; name another folder"
         )
-
-
-@contextmanager
-def _locked(root: Path) -> Iterator[None]:
-    """Hold a folder for this copy alone; the kernel lets go when the process ends, however it ends."""
-    # The folder itself, not a file in it: a copy has the catalog's files and no others, and may be on a read-only disk.
-    folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        try:
-            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise CatalogError(
-                f"another process is copying into {root}; wait for it to end and run the same command again, or name another "
-                "folder"
-            ) from error
-        except OSError:
-            pass  # a file system without locks, as Lustre may be mounted; `_copy_file` looks at lengths
-        yield
-    finally:
-        with suppress(OSError):
-            fcntl.flock(folder, fcntl.LOCK_UN)  # closing is not enough where a fork has a copy
-        os.close(folder)
 
 
 def _has_size(path: Path, size_bytes: int) -> bool:

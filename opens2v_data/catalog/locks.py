@@ -1,13 +1,14 @@
-"""One process at a time per share of an ingest; the kernel lets go when a process ends, however it ends."""
+"""One process at a time per share of an ingest, or per folder; the kernel lets go when a process ends, however it ends."""
 
 from __future__ import annotations
 
 import fcntl
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from opens2v_data.errors import IngestError
+from opens2v_data.errors import CatalogError, IngestError
 
 
 class BusyError(IngestError):
@@ -41,6 +42,32 @@ def locked(
                 "wait for it, or give this one another --shard"
             ) from error
         yield
+
+
+@contextmanager
+def locked_folder(folder: Path, *, busy: str) -> Iterator[None]:
+    """Hold a folder itself, without a file in it; on a file system without locks, as Lustre may be mounted, hold nothing.
+
+    Args:
+        folder: may be on a read-only disk.
+        busy: what to say where another process holds it.
+
+    Raises:
+        CatalogError: another process holds it.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise CatalogError(busy) from error
+        except OSError:
+            pass
+        yield
+    finally:
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_UN)  # closing is not enough where a fork has a copy
+        os.close(descriptor)
 
 
 def refuse_beside_shares(work: Path) -> None:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import secrets
 import shutil
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,9 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from opens2v_data.archive.daemons import DaemonPool
+from opens2v_data.catalog.locks import locked_folder
 from opens2v_data.catalog.manifest import sync_folder
 from opens2v_data.catalog.ranges import TableFile, TableFileSystem
-from opens2v_data.errors import CatalogDamagedError, CatalogError
+from opens2v_data.errors import CatalogDamagedError
 from opens2v_data.search.captions import load_engine
 from opens2v_data.search.place import FORMAT, INFO_FILE, IndexInfo, folder_to_write, load_info, save_info
 from opens2v_data.search.words import spaced_words
@@ -75,7 +73,9 @@ def build_index(
     engine = load_engine()
     place = folder_to_write(catalog) if folder is None else folder
     place.mkdir(parents=True, exist_ok=True)
-    with _locked(place):
+    busy = f"another process builds the caption index in {place}; wait for it to end"
+    # Without locks two builds write folders of their own, and the last one counts.
+    with locked_folder(place, busy=busy):
         found = load_info(place)
         if not force and found is not None and (found.format, found.digest) == (FORMAT, catalog.digest):
             _remove_leftovers(place, keep=found.folder)
@@ -131,24 +131,6 @@ def _read_group(captions: pq.ParquetFile, group: int) -> tuple[list[int], list[s
     table = captions.read_row_group(group, columns=["clip_id", "caption"], use_threads=False)
     words = spaced_words(table.column("caption").combine_chunks()).fill_null("")
     return table.column("clip_id").to_pylist(), words.to_pylist()
-
-
-@contextmanager
-def _locked(place: Path) -> Iterator[None]:
-    """Hold a folder for this build alone; the kernel lets go when the process ends, however it ends."""
-    descriptor = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise CatalogError(f"another process builds the caption index in {place}; wait for it to end") from error
-        except OSError:
-            pass  # a file system without locks: two builds then write folders of their own, and the last one counts
-        yield
-    finally:
-        with suppress(OSError):
-            fcntl.flock(descriptor, fcntl.LOCK_UN)  # closing is not enough where a fork has a copy
-        os.close(descriptor)
 
 
 def _remove_leftovers(place: Path, *, keep: str | None) -> None:

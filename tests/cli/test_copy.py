@@ -248,7 +248,7 @@ def test_a_file_that_another_process_wrote_to_is_noticed_where_there_are_no_lock
             with path.open("ab") as file:
                 file.write(b"more")
 
-    monkeypatch.setattr(copying.fcntl, "flock", no_locks)
+    monkeypatch.setattr("opens2v_data.catalog.locks.fcntl.flock", no_locks)
     with pytest.raises(CatalogError, match=r"parquet\.tmp, found \d+: another process writes to it"):
         copy_catalog(Catalog.open(sample_catalog), tmp_path / "copied", progress=other)
 
