@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from opens2v_data.archive.chainlog import ChainLog
 from opens2v_data.archive.chainmap import Chain, ChainMap
 from opens2v_data.archive.daemons import DaemonPool
-from opens2v_data.archive.members import Member, Refused, fold
+from opens2v_data.archive.members import Member, Refused, fold, members_of
 from opens2v_data.archive.parts import PartReader
 from opens2v_data.archive.readahead import ReadAhead
 from opens2v_data.archive.tarheader import BLOCK_BYTES
@@ -196,13 +196,11 @@ class ChainScan:
             self._check_pieces(reader)
             crew = _Crew(self._map, reader, self.options, log)
             try:
-                for entry in fold(self._trusted(crew), where=self.part.where):
-                    if isinstance(entry, Member):
-                        yield entry
-                    elif isinstance(entry, Refused):
-                        self.refused.append(entry)
-                    else:
-                        self.skipped_by_kind[entry.kind] += 1
+                yield from members_of(
+                    fold(self._trusted(crew), where=self.part.where),
+                    refused=self.refused,
+                    skipped_by_kind=self.skipped_by_kind,
+                )
             finally:
                 self._num_retries = crew.num_retries
                 crew.stop()

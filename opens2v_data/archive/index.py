@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from opens2v_data.archive.members import Member, Refused, fold, starts_like_mp4
+from opens2v_data.archive.members import Member, Refused, fold, members_of, starts_like_mp4
 from opens2v_data.archive.names import name_fault, tidy_name
 from opens2v_data.archive.parts import PartReader
 from opens2v_data.archive.readahead import ReadAhead
@@ -84,13 +84,11 @@ class MemberScan:
         """
         self._clear()
         self._reader.check_pieces()
-        for entry in fold(self._elements(), where=self.part.where):
-            if isinstance(entry, Member):
-                yield entry
-            elif isinstance(entry, Refused):
-                self.refused.append(entry)
-            else:
-                self.skipped_by_kind[entry.kind] += 1
+        yield from members_of(
+            fold(self._elements(), where=self.part.where),
+            refused=self.refused,
+            skipped_by_kind=self.skipped_by_kind,
+        )
 
     def _elements(self) -> Generator[Element, None, None]:
         total_bytes = self.part.size_bytes

@@ -10,6 +10,7 @@ from opens2v_data.archive.tarheader import parse_pax, until_nul
 from opens2v_data.errors import TarFormatError
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Callable, Iterable, Iterator
 
     from opens2v_data.archive.tarwalk import Element
@@ -71,6 +72,19 @@ class Skipped:
 
     header_offset: int
     kind: str
+
+
+def members_of(
+    entries: Iterable[Member | Refused | Skipped], *, refused: list[Refused], skipped_by_kind: Counter[str]
+) -> Iterator[Member]:
+    """Give the members alone; add the refused and count the others."""
+    for entry in entries:
+        if isinstance(entry, Member):
+            yield entry
+        elif isinstance(entry, Refused):
+            refused.append(entry)
+        else:
+            skipped_by_kind[entry.kind] += 1
 
 
 def fold(
