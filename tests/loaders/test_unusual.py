@@ -122,14 +122,16 @@ def _data(name: str) -> bytes:
 
 
 def _in_sequence(data: bytes) -> tuple[np.ndarray, list[float]]:
+    pictures: list[np.ndarray] = []
+    seconds: list[float] = []
     with av.open(io.BytesIO(data), "r") as container:
-        track = container.streams.best("video")
-        assert track is not None
+        track: Any = container.streams.best("video")
         track.codec_context.thread_count = 1
-        frames = [
-            (f.to_ndarray(format="rgb24", **clips.ONE_SCALER_THREAD), float(f.time)) for f in container.decode(track)
-        ]  # type: ignore[union-attr]  # pyright: ignore[reportAttributeAccessIssue]
-    return np.stack([rgb for rgb, _ in frames]), [seconds for _, seconds in frames]
+        decoded: Any = container.decode(track)
+        for frame in decoded:
+            pictures.append(frame.to_ndarray(format="rgb24", **clips.ONE_SCALER_THREAD))
+            seconds.append(frame.time)
+    return np.stack(pictures), seconds
 
 
 @pytest.mark.parametrize("name", _UNUSUAL)
