@@ -291,13 +291,19 @@ def _slice(filters: Filters, *, sort: str = "") -> Slice:
 def _first_by_words(filters: Filters, n: int) -> Slice | None:
     """Return the first clips whose captions meet a query; None where more is asked, or there is no index.
 
-    A page needs no more of them, and at 5 M clips a word of a million captions takes 0.5 s to find them all.
+    A page needs no more of them: at 5 M clips the first 60 of a word of a million captions take 0.06 s, to find all 0.4 s.
     """
+    found = _by_words(filters, n)
+    return None if found is None else current().catalog.all.with_ids(found)
+
+
+def _by_words(filters: Filters, limit: int | None) -> np.ndarray | None:
+    """Return the ids of clips whose captions meet a query, the first ones; None where more is asked, or there is no index."""
     explorer = current()
     if explorer.start_slice is not None or not filters.search or filters != Filters(search=filters.search):
         return None
     index = CaptionSearch.find(explorer.catalog.catalog)
-    return None if index is None else explorer.catalog.all.with_ids(index.ids(filters.search, limit=n))
+    return None if index is None else index.ids(filters.search, limit=limit)
 
 
 def _ids(filters: Filters) -> np.ndarray:
@@ -313,7 +319,9 @@ def _ids(filters: Filters) -> np.ndarray:
             known = _kept_ids.get(key)
         if known is not None:
             return known
-        found = state.current_slice(filters).ids()
+        found = _by_words(filters, None)
+        if found is None:
+            found = state.current_slice(filters).ids()
         with _lock:
             _asking.pop(key, None)
             _kept_ids[key] = found
