@@ -37,8 +37,6 @@ from measure import ROOT, machine, table
 from shared_libraries import with_links
 
 BACKENDS = ["auto", "torchcodec-nvdec", "pyav-nvdec", "pyav-upload", "pyav"]
-# Importing torch, CUDA's context and two clips per thread; a child that takes longer hangs.
-_SECONDS_TO_WARM = 120
 Row = list[Any]
 
 
@@ -52,6 +50,12 @@ def main() -> None:
     parser.add_argument("--rows", nargs="+", type=shape_of, metavar="BACKEND:PROCESSES:THREADS", help="these, in order")
     parser.add_argument("--seconds", type=float, default=6.0, help="per row, after warming up (default: 6)")
     parser.add_argument("--seconds-in-all", type=float, default=float("inf"), help="begin no row that may last longer")
+    parser.add_argument(
+        "--seconds-to-warm",
+        type=float,
+        default=120.0,
+        help="for torch's import, CUDA's context and two clips per thread; who takes longer hangs (default: 120)",
+    )
     parser.add_argument("--child", nargs=2, metavar=("BACKEND", "THREADS"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:
@@ -84,7 +88,7 @@ def main() -> None:
             if start - begun + longest > arguments.seconds_in_all:
                 notes.append(f"{backend}, {processes}x{threads}: not run, {start - begun:.0f} s have gone")
                 continue
-            row, note = measured(clip, backend, processes, threads, arguments.seconds, Path(folder))
+            row, note = measured(clip, (backend, processes, threads), arguments, Path(folder))
             longest = max(longest, time.monotonic() - start)
             notes += [note] if note and note not in notes else []
             rows += [row] if row else []
@@ -134,9 +138,11 @@ def report_targets(rows: list[Row], cores: int) -> None:
 
 
 def measured(
-    clip: Path, backend: str, processes: int, threads: int, seconds: float, folder: Path
+    clip: Path, shape: tuple[str, int, int], arguments: argparse.Namespace, folder: Path
 ) -> tuple[Row | None, str]:
     """Run one row: return it and a note, or why there is none."""
+    backend, processes, threads = shape
+    seconds, seconds_to_warm = arguments.seconds, arguments.seconds_to_warm
     command = [sys.executable, __file__, "--clip", str(clip), "--seconds", str(seconds)]
     command += ["--child", backend, str(threads)]
     what, errors = f"{backend}, {processes}x{threads}", [folder / f"error{number}" for number in range(processes)]
@@ -151,7 +157,7 @@ def measured(
                     command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=error, text=True, bufsize=1
                 )
             )
-        late = threading.Timer(_SECONDS_TO_WARM, _end, [running])
+        late = threading.Timer(seconds_to_warm, _end, [running])
         late.start()
         stack.callback(late.cancel)
         # All start when all are warm: a line comes from each, then one goes to each.
@@ -165,7 +171,7 @@ def measured(
             assert process.stdin is not None
             process.stdin.write("go\n")
             process.stdin.flush()
-        late = threading.Timer(5 * seconds + 60, _end, [running])
+        late = threading.Timer(2 * seconds + seconds_to_warm, _end, [running])
         late.start()
         stack.callback(late.cancel)
         outputs = [process.stdout.read() if process.stdout else "" for process in running]

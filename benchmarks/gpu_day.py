@@ -154,6 +154,7 @@ def steps_of(device: str, folder: Path, videos: list[Path], patience: float) -> 
     def decoding(name: str, rows: list[str], limit: float) -> Step:
         rows = [row.format(cores=cores) for row in (rows if is_gpu else ["cpu:{cores}:1"])]
         options = ["--seconds", "5" if is_gpu else "2", "--seconds-in-all", str(limit * patience - 5), "--rows", *rows]
+        options += ["--seconds-to-warm", str(40 * patience)]
         return step(name, limit, str(bench / "decode_gpu.py"), *options)
 
     yield step("facts", 60, str(bench / "gpu_facts.py"), "--device", device)
