@@ -101,7 +101,7 @@ def test_under_faults_and_expiring_signatures_the_same_files_come_and_all_are_ac
 ) -> None:
     fetch_clips(dataset, tmp_path / "sound")
     sound = {path.relative_to(tmp_path / "sound"): path.read_bytes() for path in (tmp_path / "sound").rglob("*.mp4")}
-    with LocalHub({REPO: sample_release}, url_lifetime_seconds=0.25) as server:
+    with LocalHub({REPO: sample_release}, url_lifetime_seconds=0.6) as server:
         assert server.head(REPO) == hub.head(REPO)
         monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", server.endpoint)
         server.faults = Faults(latency_seconds=0.05, p503=0.05, p429=0.02, retry_after_seconds=0, p_cut=0.02, seed=5)

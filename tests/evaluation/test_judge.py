@@ -133,9 +133,11 @@ def test_a_date_far_off_and_a_long_wait_fail_the_video_at_once() -> None:
 def test_servers_that_hang_or_drop_or_say_something_else_are_asked_again(fault: Reply) -> None:
     clock = Clock()
     with OpenAiServer(fault, Reply(content="4")) as server:
-        answer = judge_at(server, clock=clock, timeout_seconds=0.3).ask(IMAGES)
+        # What hangs costs a test all of this time; another answer may be as late, where a machine stands still.
+        answer = judge_at(server, clock=clock, timeout_seconds=0.3 if fault.hangs else 100.0).ask(IMAGES)
         assert answer.score == 4
-        assert len(server.asked) == len(clock.slept) + 1 == 2
+        assert len(server.asked) == len(clock.slept) + 1
+        assert len(server.asked) >= 2 if fault.hangs else len(server.asked) == 2
 
 
 def test_attempts_are_counted_and_then_given_up() -> None:

@@ -15,7 +15,7 @@ from opens2v_explorer import answers, runtime
 if TYPE_CHECKING:
     from opens2v_data import OpenS2V
 
-SECONDS = 30
+SECONDS = 250
 
 
 def make_explorer(catalog: OpenS2V, folder: Path, **others: object) -> runtime.Explorer:
