@@ -105,8 +105,7 @@ class Crew:
         """Put requests, and clips to read from the cache, at the end of the line."""
         self._check_process()
         with self._lock:
-            self._places.line.extend(jobs)
-            self._places.staff()
+            self._places.put_last(jobs)
 
     def settle_now(self, clip: Clip, result: Delivered | Failed) -> None:
         """Settle a clip for which nothing needs to be read."""

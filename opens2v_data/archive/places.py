@@ -101,6 +101,11 @@ class Places:
             thread.start()
             self._threads.add(thread)
 
+    def put_last(self, jobs: list[Request | Clip]) -> None:
+        """Put jobs at the end of the line."""
+        self.line.extend(jobs)
+        self.staff()
+
     def put_first(self, jobs: list[Request]) -> None:
         """Put requests before all others, in their order."""
         self.line.extendleft(reversed(jobs))
