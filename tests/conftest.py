@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from localhub import LocalHub
 from madeonce import made_once
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 # Shells start what runs in the background with SIGINT ignored, and processes that tests interrupt would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# An example may take as long as the machine likes: a test that stands still for a second has found nothing.
+settings.register_profile("opens2v", settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("opens2v")
 
 MAY_HEDGE = Crew._may_hedge
 REAL_RELEASE = Path(__file__).parents[2] / "shared" / "upstream_sample" / "release"

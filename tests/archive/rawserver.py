@@ -65,6 +65,7 @@ class RawServer:
         script: what to do about a request; every file is right unless it is set.
         asked: requests so far.
         num_connections: accepted so far.
+        ended: numbers of those that are over, as far as this server is concerned.
     """
 
     def __init__(self, host: str = "127.0.0.1") -> None:
@@ -80,6 +81,7 @@ class RawServer:
         self.script: Callable[[Asked], Iterable[Step]] = lambda asked: [answer_to(asked)]
         self.asked: list[Asked] = []
         self.num_connections = 0
+        self.ended: set[int] = set()
 
     def __enter__(self) -> Self:
         return self
@@ -101,9 +103,9 @@ class RawServer:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._open.append(sock)
             number, self.num_connections = self.num_connections, self.num_connections + 1
-            threading.Thread(target=self._serve, args=(sock, number), daemon=True).start()
+            threading.Thread(target=self._serve, args=(sock, number, self.ended), daemon=True).start()
 
-    def _serve(self, sock: socket.socket, number: int) -> None:
+    def _serve(self, sock: socket.socket, number: int, ended: set[int]) -> None:
         try:
             with sock, sock.makefile("rb") as lines:
                 while first := lines.readline():
@@ -131,3 +133,5 @@ class RawServer:
                             time.sleep(step)
         except OSError:
             pass  # the client has hung up
+        finally:
+            ended.add(number)

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from archive.fetched import wait_until
 from archive.rawserver import Asked, RawServer, Step, answer_to, data_at
 from localhub import Faults, LocalHub
 from opens2v_data.archive import careful, http, plain
@@ -166,8 +167,9 @@ def test_a_connection_that_has_ended_is_replaced_and_nothing_is_tried_again(
 ) -> None:
     store = store_of(server)
     server.script = ending
-    for _ in range(3):
+    for number in range(3):
         assert store.read_range("a", 0, 9) == data_at(0, 9)
+        assert wait_until(lambda number=number: number in server.ended)  # before it is used again
     assert server.num_connections == 3
     assert (store.counters.num_requests, store.counters.num_retries) == (3, 0)
 

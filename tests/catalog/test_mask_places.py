@@ -53,7 +53,9 @@ def oracle(root: Path) -> dict[int, list[MaskRecord]]:
     }
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(data=st.data())
 def test_masks_of_any_clips_are_those_of_the_table(one_row_a_group: Path, data: st.DataObject) -> None:
     catalog, expected = Catalog.open(one_row_a_group), oracle(one_row_a_group)
