@@ -12,6 +12,8 @@ default one takes some 10 s on 2 cores, and the numbers of `sql/clip-numbers.sql
 from __future__ import annotations
 
 import os
+import stat
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -80,10 +82,30 @@ class Definition:
 
 
 def derived_folder(catalog: Catalog) -> Path:
-    """Return where a catalog's derived tables lie: below the user's cache, since a catalog may be read-only."""
+    """Return where a catalog's derived tables lie: below the user's cache, since a catalog may be read-only.
+
+    Where the cache cannot be written, as in a container without a home, below a folder of the user's among temporary files.
+    """
     cache = default_cache_folder()
     base = cache if os.environ.get(CACHE_VARIABLE) else cache.parent
-    return base / FOLDER / catalog.digest[:16]
+    name = Path(FOLDER) / catalog.digest[:16]
+    # Not `Path.exists`, which before Python 3.14 raises in a folder that one may not enter.
+    nearest = next(path for path in (base / name, *(base / name).absolute().parents) if os.path.exists(path))  # noqa: PTH110
+    if nearest.is_dir() and (nearest == base / name or os.access(nearest, os.W_OK | os.X_OK)):
+        return base / name
+    return (_temporary() or base) / name
+
+
+def _temporary() -> Path | None:
+    """Return a folder among temporary files that nobody else can write; None: another has taken its name."""
+    path = Path(tempfile.gettempdir()) / f"opens2v-{os.getuid()}"
+    try:
+        path.mkdir(mode=0o700, exist_ok=True)
+        found = path.lstat()
+    except OSError:
+        return None
+    is_ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o022
+    return path if is_ours else None
 
 
 def category_tables(
@@ -177,6 +199,10 @@ def _write(path: Path, tables: Iterator[pa.Table]) -> None:
         assert writer is not None
         writer.close()
         temporary.replace(path)
+    except OSError as error:
+        if error.filename is None:  # a full disk: nobody knows that it is the cache's
+            error.filename = str(path)
+        raise
     finally:
         if writer is not None:
             writer.close()
