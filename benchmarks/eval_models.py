@@ -79,8 +79,19 @@ IR50 = [(64, 1)] + [
 ]
 
 
-def write_models(folder: Path, size: str, metrics: Sequence[str]) -> dict[str, str]:
-    """Write the models that metrics need, once; return where they are, or would be: two have 17 GB each."""
+# Which of the models a metric needs.
+NEEDS = {
+    "aesthetics": ("clip", "head"),
+    "motion_smoothness": ("owl",),
+    "facesim": ("scrfd", "arcface", "curricular"),
+    "gmescore": ("gme",),
+    "nexusscore": ("gme", "owlv2"),
+}
+
+
+def write_models(folder: Path, size: str, *, for_metrics: Sequence[str]) -> dict[str, str]:
+    """Write what metrics need; return where each model is."""
+    is_large = size == "published"
     names = {
         "clip": "clip",
         "head": "head.pth",
@@ -89,22 +100,20 @@ def write_models(folder: Path, size: str, metrics: Sequence[str]) -> dict[str, s
         "owlv2": "owlv2",
         "scrfd": "scrfd.onnx",
         "arcface": "arcface.onnx",
-        "curricular": "curricular.bin" if size == "published" else "curricular.onnx",
+        "curricular": "curricular.bin" if is_large else "curricular.onnx",
     }
-    places = {name: str(folder / file) for name, file in names.items()}
-    if folder.is_dir():
-        return places
     folder.mkdir(parents=True)
-    is_large = size == "published"
-    if "aesthetics" in metrics:
+    places = {name: str(folder / file) for name, file in names.items()}
+    needed = {name for metric in for_metrics for name in NEEDS.get(metric, ())}
+    if "clip" in needed:
         write_clip(Path(places["clip"]), Path(places["head"]), LARGE_CLIP if is_large else SMALL_CLIP)
-    if "motion_smoothness" in metrics:
+    if "owl" in needed:
         write_owl(Path(places["owl"]), LARGE_OWL if is_large else SMALL_OWL)
-    if "gmescore" in metrics or "nexusscore" in metrics:
+    if "gme" in needed:
         write_gme(Path(places["gme"]), is_large=is_large)
-    if "nexusscore" in metrics:
+    if "owlv2" in needed:
         write_owlv2(Path(places["owlv2"]), is_large=is_large)
-    if "facesim" in metrics:
+    if "scrfd" in needed:
         write_faces(places, is_large=is_large)
     return places
 
@@ -262,10 +271,14 @@ def convolutions(
 
 
 def random_weights(model: Any) -> dict[str, Any]:
-    """Return float16 weights for a model that has none."""
+    """Return float16 weights for a model that has none: a million of random numbers again and again, 8 billion in seconds."""
     import torch
 
-    return {name: torch.randn(value.shape, dtype=torch.float16) * 0.02 for name, value in model.state_dict().items()}
+    some = (torch.randn(1 << 20) * 0.02).half()
+    return {
+        name: some.repeat(-(-value.numel() // len(some)))[: value.numel()].reshape(value.shape).clone()
+        for name, value in model.state_dict().items()
+    }
 
 
 def write_references(folder: Path) -> dict[str, str]:

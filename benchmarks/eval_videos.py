@@ -71,6 +71,7 @@ FRAME_READERS: dict[str, Callable[[Path, list[int]], Any]] = {
     "opencv": read_opencv,
     "imageio": read_imageio,
 }
+PACKAGE_OF_READER = {"ours": "av", "decord": "decord", "opencv": "cv2", "imageio": "imageio"}
 
 
 def described(video: Path) -> str:
@@ -83,12 +84,9 @@ def described(video: Path) -> str:
 
 
 def some_videos(folder: Path) -> list[Path]:
-    """Return the sample, and generated videos: one of the benchmark's usual form, one of 720p with open groups."""
-    made = [
-        generated(folder / "480p.mp4", 832, 480, 81, ""),
-        generated(folder / "720p.mp4", 1280, 720, 121, "open-gop=1:"),
-    ]
-    return [SAMPLE, *made] if SAMPLE.is_file() else made
+    """Return the sample, else one of its form, and a generated one of 720p with open groups."""
+    first = SAMPLE if SAMPLE.is_file() else generated(folder / "480p.mp4", 832, 480, 69, "")
+    return [first, generated(folder / "720p.mp4", 1280, 720, 49, "open-gop=1:")]
 
 
 def generated(path: Path, width: int, height: int, num_frames: int, options: str) -> Path:

@@ -6,6 +6,7 @@ import importlib.util
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -26,8 +27,8 @@ with OpenAiServer(Reply(content='{"score": 4}')) as server:
 
 
 @contextmanager
-def scorer_of(metric: str, way: str, models: dict[str, str], device: str) -> Iterator[Score]:
-    """Yield what scores a video: by `ours`, or in upstream's way."""
+def scorer_of(metric: str, way: str, models: dict[str, str], device: str, *, times: int) -> Iterator[Score]:
+    """Yield what scores a video, up to `times` times each: by `ours`, or in upstream's way."""
     import eval_upstream
     from eval_videos import read_decord, read_opencv
 
@@ -36,7 +37,7 @@ def scorer_of(metric: str, way: str, models: dict[str, str], device: str) -> Ite
         if metric == "naturalscore":
             options = {"base_url": stack.enter_context(judge()), "api_key_variable": "OPENS2V_BENCHMARK_KEY"}
         if way == "ours":
-            yield stack.enter_context(ours(metric, options, models, device))
+            yield stack.enter_context(ours(metric, options, models, device, times=times))
         else:
             read = read_decord if importlib.util.find_spec("decord") else read_opencv
             yield eval_upstream.SCORERS[metric](options, device, read, prompt_of(models))
@@ -67,28 +68,29 @@ def prompt_of(models: dict[str, str]) -> Any:
 
 
 @contextmanager
-def ours(metric: str, options: dict[str, Any], models: dict[str, str], device: str) -> Iterator[Score]:
+def ours(metric: str, options: dict[str, Any], models: dict[str, str], device: str, *, times: int) -> Iterator[Score]:
     """Yield a metric's `score`."""
     from opens2v_eval.frames import Video
     from opens2v_eval.metrics import create_metric
 
     prompt = prompt_of(models)
     with tempfile.TemporaryDirectory(prefix="opens2v-bench-") as folder:
-        stores = [f"{folder}/{number}.jsonl" for number in range(2)]
 
-        def ready() -> Any:
-            # Answers of the judge are kept: for each time it is asked there is a metric whose store is empty.
-            more = {"store": stores.pop()} if metric == "naturalscore" else {}
+        def ready(number: int) -> Any:
+            # Answers of the judge are kept: for each time a video is scored there is a metric whose store has none of it.
+            more = {"store": f"{folder}/{number}.jsonl"} if metric == "naturalscore" else {}
             made: Any = create_metric(metric, **options, **more)  # pyright: ignore[reportArgumentType]
             made.setup(device)
             if metric == "nexusscore":
                 keep_one_box(made._detector)
             return made
 
-        waiting = [ready() for _ in range(2 if metric == "naturalscore" else 1)]
+        waiting = [ready(number) for number in range(times if metric == "naturalscore" else 1)]
+        done: Counter[Path] = Counter()
 
         def score(video: Path) -> float:
-            made = waiting.pop() if len(waiting) > 1 else waiting[0]
+            made = waiting[done[video] % len(waiting)]
+            done[video] += 1
             values = made.score(Video(video, key=KEY, device=device), prompt).values
             return float(next(iter(values.values())))
 
