@@ -81,10 +81,12 @@ def main() -> None:
     import torch
 
     device = arguments.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    size = arguments.size or ("published" if device == "cuda" else "small")
+    size = arguments.size or ("published" if device != "cpu" else "small")
+    if device != "cpu" and not torch.cuda.is_available():
+        parser.error(f"--device {device}: torch sees no GPU here")
     with tempfile.TemporaryDirectory(prefix="opens2v-bench-") as folder:
         videos = arguments.videos or some_videos(Path(folder))
-        gpu = f"; {torch.cuda.get_device_name()}" if device == "cuda" else ""
+        gpu = f"; {torch.cuda.get_device_name(device)}" if device != "cpu" else ""
         tell(f"{machine()}{gpu}; load {os.getloadavg()[0]:.1f} at the start\n")
         if device != "cpu" and importlib.util.find_spec("onnxruntime"):
             import onnxruntime

@@ -38,18 +38,20 @@ def metric_cells(
     from eval_ways import scorer_of
 
     is_gpu = device != "cpu"
+    if is_gpu:
+        torch.zeros(1, device=device)  # metrics that use no GPU begin none, and its memory could not be asked about
     with scorer_of(metric, way, models, device, times=runs + 3) as score:
         if not is_gpu:
             score(Path(warm))
         for video in videos:
             if is_gpu:
                 score(video)
-                torch.cuda.reset_peak_memory_stats()
+                torch.cuda.reset_peak_memory_stats(device)
             value, found = timed(lambda video=video: score(video), runs=runs, longest=longest)
             found |= {
                 "video": video.name,
                 "value": value,
-                "gpu": float(torch.cuda.max_memory_allocated() if is_gpu else 0),
+                "gpu": float(torch.cuda.max_memory_allocated(device) if is_gpu else 0),
             }
             yield found | (copied(lambda video=video: score(video)) if is_gpu else {})
 
