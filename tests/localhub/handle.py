@@ -188,6 +188,9 @@ class LocalHub:
             "HF_HOME": str(home),
             "HF_TOKEN": self.token if with_token else "",
             "HF_HUB_OFFLINE": "0",
+            # Of seconds; where the machine is busy the clients' 10 may pass before this Hub's process has its turn.
+            "HF_HUB_DOWNLOAD_TIMEOUT": "200",
+            "HF_HUB_ETAG_TIMEOUT": "200",
             "HF_HUB_DISABLE_XET": "1",
             "HF_HUB_DISABLE_TELEMETRY": "1",
             "HF_HUB_DISABLE_PROGRESS_BARS": "1",
