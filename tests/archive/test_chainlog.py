@@ -153,7 +153,6 @@ KILLED = """
 import sys, time
 sys.path[:0] = sys.argv[1].split(":")
 from pathlib import Path
-from archive.fetched import wait_until
 from archive.tars import VirtualTar
 from archive.chained import two_megabytes
 from opens2v_data.archive.chains import ChainOptions, ChainScan
