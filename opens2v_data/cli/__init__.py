@@ -136,6 +136,15 @@ def _open_closed_streams() -> None:
             setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115 (for as long as the process lives)
 
 
+def _is_somewhere() -> bool:
+    """Say whether the working folder is still there: without one no path can be told from its name."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return False
+    return True
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code."""
     _open_closed_streams()
@@ -147,6 +156,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(f"expected a value in {wrong}, found two dashes")
     if wrong := next((word for word in words if not is_text(word)), None):
         parser.error(f"expected UTF-8, found {readable(wrong)}; give the file or folder another name")
+    if not _is_somewhere():
+        note("error: the folder this was started in is gone; cd to one that is there")
+        return 1
     arguments, rest = parser.parse_known_args(_with_descending(words))
     if rest and not _take_rest(arguments, rest):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")

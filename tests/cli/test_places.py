@@ -109,13 +109,23 @@ def test_a_user_without_a_home_is_told_to_set_one(opens2v: Run, monkeypatch: pyt
     )
 
 
-def test_datasets_in_a_cache_that_cannot_be_made_is_told_the_variable(
-    sample_catalog: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pytest.importorskip("datasets")
-    from opens2v_data.hub.opens2v_5m import Opens2v
+def test_a_working_folder_that_is_gone_is_told(opens2v: Run, clean_place: Path) -> None:
+    clean_place.rmdir()
+    told = opens2v("ingest", "release", "catalog")
+    assert (told.code, told.err) == (1, "error: the folder this was started in is gone; cd to one that is there\n")
 
-    (Path.cwd() / "file").touch()
-    with pytest.raises(OSError, match="file") as caught:
-        Opens2v(data_dir=str(sample_catalog), cache_dir=str(Path.cwd() / "file" / "cache"))
-    assert "set HF_HOME" in caught.value.__notes__[0]
+
+def test_a_full_disk_below_the_cache_is_told_by_its_name(
+    opens2v: Run, sample_catalog: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENS2V_CACHE", str(tmp_path / "cache"))
+
+    class Full:
+        def __init__(self, *_: object, **__: object) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("opens2v_data.query.derived.pq.ParquetWriter", Full)
+    told = opens2v("facets", sample_catalog, "category")
+    assert told.code == 1
+    assert told.err.startswith(f"error: {tmp_path / 'cache'}/derived/")
+    assert told.err.endswith(".parquet: No space left on device; make room, and run the same command again\n")

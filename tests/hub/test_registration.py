@@ -143,3 +143,10 @@ def test_a_revision_must_be_the_catalogs(many: OpenS2V, tmp_path: Path) -> None:
     assert len(ids(stream(opens2v_data.open(root), revision="0123456"))) == len(many)
     with pytest.raises(CatalogNotFoundError, match="made from revision 0123456789abcdef"):
         stream(opens2v_data.open(root), revision="fedcba")
+
+
+def test_a_cache_that_cannot_be_made_is_told_with_the_variable_that_moves_it(many: OpenS2V, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="file") as caught:
+        load_dataset(NAME, data_dir=str(many.catalog.root), cache_dir=str(tmp_path / "file/cache"))
+    assert "set HF_HOME to a folder that may be written" in caught.value.__notes__[0]
