@@ -170,7 +170,7 @@ def steps_of(device: str, folder: Path, videos: list[Path], patience: float) -> 
     if is_gpu:
         yield decoding("more", MORE_ROWS, 110)
     size = ["--size", "published" if is_gpu else "small", "--metrics", "aesthetics", *(["facesim"] if is_gpu else [])]
-    evaluation = [str(bench / "eval.py"), "--device", device, "--runs", "1", *size]
+    evaluation = [str(bench / "eval.py"), "--device", device, "--runs", "1", "--no-frames", *size]
     evaluation += ["--videos", *map(str, videos)] if videos else []
     yield step("eval", 110, *evaluation)
 
