@@ -13,7 +13,8 @@ import torch
 from loaders.clips import HEIGHT, WIDTH, clip_bytes
 from loaders.latestream import LateDestination
 from loaders.rowsource import FakeCatalog
-from loaders.test_loader import TIGHT, loader_of, threads, told
+from loaders.test_loader import TIGHT, loader_of, told
+from loaders.waiting import threads_left
 from opens2v_loaders.container import OpenClip
 from opens2v_loaders.options import LoaderOptions
 from opens2v_loaders.pipeline import Pipeline
@@ -108,5 +109,5 @@ def test_threads_that_wait_for_a_buffer_end_with_the_loop(monkeypatch: pytest.Mo
     batches = iter(loader)
     loader.close()
     assert list(batches) == []
-    assert threads() == []
+    assert threads_left() == []
     destination.stream.end()

@@ -19,6 +19,7 @@ pytest.importorskip("torch", reason="a loader gives tensors")
 
 from loaders.rowsource import FakeCatalog
 from loaders.test_loader import TIGHT, loader_of, threads
+from loaders.waiting import threads_left
 from opens2v_loaders.loader import ClipLoader
 
 
@@ -31,7 +32,7 @@ def test_a_fault_of_a_thread_reaches_the_caller() -> None:
     loader = loader_of(Faulty(num_rows=40))
     with pytest.raises(ZeroDivisionError, match="a fault of the store"):
         list(loader)
-    assert threads() == []
+    assert threads_left() == []
 
 
 @pytest.mark.parametrize("num_given", [0, 7])
@@ -88,9 +89,7 @@ def test_a_request_that_is_never_answered_keeps_only_its_own_thread(way: str) ->
         time.sleep(0.01)
     assert set(threads()) == {"opens2v-feed"}
     Silent.answers.set()
-    while threads() and time.monotonic() < give_up_at:
-        time.sleep(0.01)
-    assert threads() == []
+    assert threads_left() == []
 
 
 _WAITING = """
@@ -171,7 +170,7 @@ def test_threads_that_could_be_started_end_when_others_could_not(monkeypatch: py
     monkeypatch.setattr(threading.Thread, "start", refuse_the_third)
     with pytest.raises(RuntimeError, match="can't start new thread"):
         iter(loader_of(FakeCatalog(num_rows=40)))
-    assert threads() == []
+    assert threads_left() == []
 
 
 @pytest.mark.parametrize("way", ["break", "exception", "del", "close", "second iterator"])
@@ -194,15 +193,12 @@ def test_no_thread_outlives_a_loop_that_is_left(way: str) -> None:
             assert list(batches) == []
         else:
             again = iter(loader)
-            assert len(threads()) == 4  # those of the first are gone
+            assert len(threads_left(4)) == 4  # those of the first are gone
             assert list(batches) == []
             assert next(again).step == 1
             del again
     gc.collect()
-    give_up_at = time.monotonic() + 200
-    while threads() and time.monotonic() < give_up_at:
-        time.sleep(0.01)
-    assert threads() == []
+    assert threads_left() == []
 
 
 def _raise_in_loop(loader: ClipLoader) -> None:
