@@ -14,6 +14,7 @@ begins.
 from __future__ import annotations
 
 import weakref
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, get_args
@@ -40,7 +41,7 @@ from opens2v_loaders.sampling import ClipSpec
 from opens2v_loaders.subjects import SubjectSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
     from contextlib import AbstractContextManager
 
     from opens2v_loaders.batch import Batch
@@ -251,14 +252,23 @@ class ClipLoader:
             ValueError: states of another order (catalog, filter, buckets, mix, reserve, seed, batch size or `on_bad`), or
                 of different steps.
         """
-        states = [state] if hasattr(state, "keys") else list(state)  # type: ignore[arg-type]
+        states: list[Mapping[str, Any]] = [state] if isinstance(state, Mapping) else list(state)
         if not states:
             raise ValueError("expected the state of one rank or more, found none")
+        expected = self._own_state().keys()
         for one in states:
-            if one["on_bad"] != self._on_bad:  # type: ignore[call-overload,index]
-                raise ValueError(f"the state is of on_bad={one['on_bad']!r}, this loader of {self._on_bad!r}")  # type: ignore[call-overload,index]
-        epoch, step = self.plan.resume(states[0])  # type: ignore[arg-type]
-        self._go_to(epoch, step, states)  # type: ignore[arg-type]
+            if not isinstance(one, Mapping) or not expected <= one.keys():
+                found = (
+                    f"one with {', '.join(sorted(one)) or 'nothing'}" if isinstance(one, Mapping) else repr(one)[:80]
+                )
+                raise ValueError(
+                    f"expected a state of ClipLoader.state_dict, found {found}; of a loader made by for_trainer take "
+                    "state['ranks']"
+                )
+            if one["on_bad"] != self._on_bad:
+                raise ValueError(f"the state is of on_bad={one['on_bad']!r}, this loader of {self._on_bad!r}")
+        epoch, step = self.plan.resume(states[0])
+        self._go_to(epoch, step, states)
 
     def as_torch_dataset(self) -> ClipDataset:
         """Return the rows as a map-style dataset, for `torch.utils.data.DataLoader`; see `torch_dataset.ClipDataset`."""

@@ -5,7 +5,7 @@ Only arrays come in, so that a plan can be made from a catalog, a file, or a tes
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING
@@ -17,7 +17,7 @@ from opens2v_loaders.buckets import CHUNK_ROWS, BucketEdges, Buckets, assign_buc
 if TYPE_CHECKING:
     from opens2v_loaders.buckets import By
 
-Ids = Sequence[int] | np.ndarray
+Ids = Sequence[int] | Set[int] | np.ndarray
 """Ids of rows; or by source, `Mapping[str, Ids]`, where an id means another thing in each."""
 
 
@@ -151,7 +151,8 @@ def _kept(
 def _is_in(rows: np.ndarray, ids: Ids) -> np.ndarray:
     """Return which rows are among some ids, in little memory (numpy.isin joins and sorts both)."""
     found = np.zeros(len(rows), bool)
-    wanted = np.unique(_integers("include and exclude", np.asarray(ids)))
+    column = np.asarray(sorted(ids) if isinstance(ids, Set) else ids)
+    wanted = np.unique(_integers("include and exclude", column))
     for start in range(0, len(rows) if len(wanted) else 0, CHUNK_ROWS):
         part = rows[start : start + CHUNK_ROWS]
         at = np.minimum(np.searchsorted(wanted, part), len(wanted) - 1)

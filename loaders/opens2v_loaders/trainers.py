@@ -76,8 +76,13 @@ class TrainerLoader:
         """Go to where a loader was, of any number of ranks that divides the batch.
 
         Raises:
-            ValueError: see `ClipLoader.load_state_dict`.
+            ValueError: a state of another kind of loader; see `ClipLoader.load_state_dict`.
         """
+        if "ranks" not in state:
+            raise ValueError(
+                f"expected a state of a loader made by for_trainer, found one with {', '.join(sorted(state)) or 'nothing'}; "
+                "that of a plain ClipLoader goes into its load_state_dict"
+            )
         self.loader.load_state_dict(state["ranks"])
 
 

@@ -20,6 +20,7 @@ import torch
 import opens2v_data
 from loaders.clips import HEIGHT, WIDTH, clip_bytes, number_in
 from loaders.rowsource import MASK_BOX, FakeCatalog
+from loaders.waiting import threads_left
 from opens2v_data.errors import MissingPieceError, NotAVideoError, QueryError, TooManyBadClipsError
 from opens2v_loaders import frame_range, read_frames, rng_of
 from opens2v_loaders.batch import Batch
@@ -312,7 +313,7 @@ def test_on_bad_raise_raises_the_clips_own_error_with_its_place() -> None:
         list(loader)
     assert "step 0 of epoch 0" in caught.value.__notes__[0]
     assert "key2 of part" in caught.value.__notes__[0]
-    assert threads() == []
+    assert threads_left() == []
     with pytest.raises(MissingPieceError, match="row 1 is not there"):
         list(loader_of(FakeCatalog(num_rows=4, bad={1: "missing"}), on_bad="raise"))
 
@@ -322,7 +323,7 @@ def test_more_bad_clips_than_allowed_raise() -> None:
     loader = loader_of(catalog, options=LoaderOptions(num_threads=2, max_bad_share=0.2, min_bad=10))
     with pytest.raises(TooManyBadClipsError, match="expected at most 20% of clips to be bad, found 1"):
         list(loader)
-    assert threads() == []
+    assert threads_left() == []
     assert sum(catalog.reads.values()) < 200  # it stops at once, and does not look at all of them
 
 
@@ -361,6 +362,24 @@ def test_states_of_another_order_are_refused() -> None:
         loader_of(catalog, on_bad="skip").load_state_dict(state)
     with pytest.raises(ValueError, match="found none"):
         loader_of(catalog).load_state_dict([])
+
+
+def test_what_is_no_state_is_told_from_one_and_where_it_belongs() -> None:
+    loader = loader_of(FakeCatalog(num_rows=8))
+    state, of_trainer = loader.state_dict(), loader.for_trainer().state_dict()
+    others: list[tuple[Any, str]] = [
+        ({}, "found one with nothing"),
+        ({"on_bad": "replace", "step": 0}, "found one with on_bad, step"),
+        (of_trainer, r"found one with .*ranks.*; of a loader made by for_trainer take state\['ranks'\]"),
+        ([state, 7], "found 7"),
+        ("a path", "found 'a'"),
+    ]
+    for wrong, message in others:
+        with pytest.raises(ValueError, match=message):
+            loader.load_state_dict(wrong)
+    with pytest.raises(ValueError, match=r"made by for_trainer, found one with batch_size, .*plain ClipLoader"):
+        loader.for_trainer().load_state_dict(state)
+    loader.load_state_dict(of_trainer["ranks"])
 
 
 @pytest.mark.parametrize(
