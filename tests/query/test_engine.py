@@ -329,7 +329,8 @@ def test_a_forked_process_may_forget_what_its_parent_had_open(made: Made) -> Non
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
-def test_closing_waits_for_a_question_of_another_thread(sample_catalog: Path) -> None:
+def test_closing_waits_for_a_question_of_another_thread(sample_catalog: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("opens2v_data.query.engine.CLOSE_SECONDS", 200.0)
     query = Query(Catalog.open(sample_catalog))
     query.ask("SELECT 1 AS one")
     sql = "SELECT count(*) AS n FROM range(3000000) AS a, range(60) AS b WHERE (a.range * b.range) % 7 = 3"
