@@ -164,15 +164,22 @@ def threads_of_scans() -> list[threading.Thread]:
 
 def test_leaving_the_loop_or_an_exception_of_progress_stops_all_threads_and_keeps_what_was_found(tmp_path: Path):
     memory, part = cut(many_members(600))
-    slow = SlowStore(memory.files)
+    go_on = threading.Event()
+
+    def stand_still(number: int) -> None:
+        if number > 60:
+            go_on.wait(100)
+
+    slow = SlowStore(memory.files, fault=stand_still)
     slow.seconds = 0.004
     log = tmp_path / "part.chains"
     options = ChainOptions(max_chains=4, min_chain_bytes=500_000, scan_bytes=65_536)
     members = iter(ChainScan(slow, part, options=options, log=log))
     assert next(members).name == "v/" + "n" * 120 + ".mp4"
     assert threads_of_scans()
+    go_on.set()
     members.close()  # type: ignore[attr-defined]
-    assert not threads_of_scans()
+    assert wait_until(lambda: not threads_of_scans())
     assert log.stat().st_size > 100
 
     class Cancelled(Exception):
@@ -183,7 +190,7 @@ def test_leaving_the_loop_or_an_exception_of_progress_stops_all_threads_and_keep
 
     with pytest.raises(Cancelled, match=r"at \d+ of \d+"):
         list(ChainScan(slow, part, options=options, log=log, progress=progress))
-    assert not threads_of_scans()
+    assert wait_until(lambda: not threads_of_scans())
     assert list(ChainScan(memory, part, options=options, log=log)) == list(MemberScan(memory, part))
 
 
