@@ -195,8 +195,14 @@ def test_leaving_the_loop_or_an_exception_of_progress_stops_all_threads_and_keep
 
 
 def test_progress_grows_to_the_size_of_the_part():
-    store = VirtualTar(two_megabytes(2_000), seconds_per_request=0.002)
     calls: list[tuple[int, int]] = []
+
+    class Watched(VirtualTar):
+        def read_range(self, path: str, start: int, length: int) -> bytes:
+            assert wait_until(lambda: len(calls) >= self.num_requests // 400)
+            return super().read_range(path, start, length)
+
+    store = Watched(two_megabytes(2_000), seconds_per_request=0.002)
     options = ChainOptions(max_chains=8)
     assert len(list(ChainScan(store, store.part, options=options, progress=lambda *call: calls.append(call)))) == 2_000
     assert len(calls) > 3
