@@ -166,7 +166,7 @@ class ToldToWait(MemoryStore):
                 self._clock.advance(0.1, until=until)
         else:
             while not self._hang.is_set():
-                self._clock.advance(0.05)
+                self._clock.advance(0.1)
         return super().read_range(path, start, length)
 
 
@@ -203,7 +203,7 @@ def test_clocks_go_on_after_the_wait_and_stand_still_no_longer_than_a_pieces_ope
         hang.set()
     assert isinstance(failed.error, DeadlineError)
     # A step beyond it, and another while the clip was on its way to us.
-    assert fails_after <= clock.monotonic() - began < fails_after + 0.2
+    assert fails_after <= clock.monotonic() - began < fails_after + 0.3
 
 
 def test_an_opening_that_waits_as_told_takes_no_time_of_its_clip(clock: HandClock) -> None:
