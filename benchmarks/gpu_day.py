@@ -14,8 +14,8 @@ Steps come in this order, each in a process of its own, under a limit of its own
     more     `decode_gpu.py`: other numbers of threads and processes
     eval     `eval.py`: metrics whose models of published size are written in seconds
 
-What a step says goes to `NAME.txt` in the folder while it says it, what became of it to `report.json` and `report.txt` after
-each step, and the tests' results to `tests.xml`: whoever stops this keeps all that was there. A step that fails, hangs or
+What a step says goes to `NAME.txt` in the folder while it says it, what became of it to `report.json` after each step, and
+the tests' results to `tests.xml`: eight files, and whoever stops this keeps all that was there. A step that fails, hangs or
 crashes is told in a line, and the next one begins; where there is no GPU at all, none does. The exit code is 1 where a step
 failed or a target was missed.
 
@@ -101,7 +101,7 @@ def main() -> None:
         paths = unpacked(arguments.packed, Path(scratch, "packed")) if arguments.packed else []
         sys.path[:0] = paths  # packages are looked for there, too
         environment = environment_of(paths, Path(scratch))
-        outcomes: list[Outcome] = []
+        outcomes, text = list[Outcome](), "no step was chosen"
         videos = sorted(Path(scratch).glob("packed/videos/*.mp4"))
         for step in steps_of(arguments.device, folder, videos, arguments.patience):
             if step.name not in arguments.steps:
@@ -115,8 +115,8 @@ def main() -> None:
                 outcomes.append(Outcome(name=step.name, seconds=0, words=words, is_good=False, lines=[]))
             else:
                 outcomes.append(run(step, min(step.limit_seconds, left), folder, environment))
-            report(outcomes, folder, time.monotonic() - begun)
-    print((folder / "report.txt").read_text(), flush=True)
+            text = report(outcomes, folder, time.monotonic() - begun)
+    print(text, flush=True)
     sys.exit(0 if all(outcome.is_good for outcome in outcomes) else 1)
 
 
@@ -227,18 +227,15 @@ def test_counts(path: Path) -> list[str]:
     return ["tests: " + ", ".join(f"{count} {what}" for what, count in counts.items())]
 
 
-def report(outcomes: list[Outcome], folder: Path, seconds: float) -> None:
-    """Write what is known so far."""
+def report(outcomes: list[Outcome], folder: Path, seconds: float) -> str:
+    """Write what is known so far, and return it as text."""
+    made = folder / "report.json.part"
+    made.write_text(json.dumps([vars(outcome) for outcome in outcomes], indent=1))
+    made.replace(folder / "report.json")
     text = [f"{seconds:.0f} s so far", ""]
     for outcome in outcomes:
         text += [f"## {outcome.name}: {outcome.words} ({outcome.seconds:.0f} s)", *outcome.lines, ""]
-    for name, content in (
-        ("report.txt", "\n".join(text)),
-        ("report.json", json.dumps([vars(outcome) for outcome in outcomes], indent=1)),
-    ):
-        made = folder / f"{name}.part"
-        made.write_text(content)
-        made.replace(folder / name)
+    return "\n".join(text)
 
 
 if __name__ == "__main__":

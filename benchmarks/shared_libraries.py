@@ -46,7 +46,8 @@ def with_links(folder: Path, others: Sequence[Path] = ()) -> dict[str, str]:
 
 def _of_pyav() -> Iterator[tuple[str, Path]]:
     for package in _folders_of("av"):
-        for path in package.parent.joinpath("av.libs").glob("lib*.so.*"):
+        for path in package.parent.joinpath("av.libs").glob("lib*.so*"):
+            yield path.name, path  # they look for each other beside the link, not beside the file
             if found := re.fullmatch(r"(lib(?:av|sw)\w+)-[0-9a-f]{8}\.so\.(\d+)[\d.]*", path.name):
                 yield f"{found[1]}.so.{found[2]}", path
 
