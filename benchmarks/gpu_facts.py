@@ -124,7 +124,7 @@ def of_the_driver() -> Iterator[str]:
 def of_libraries() -> Iterator[str]:
     """Yield which of the libraries can be loaded that FFmpeg and torchcodec load when they are asked for NVDEC."""
     wanted = {
-        "libcuda.so.1": "no driver: nothing of a GPU can be run",
+        "libcuda.so.1": "FFmpeg and torchcodec do not find the driver",
         "libnvcuvid.so.1": "the driver was installed without its video part (a container wants the capability `video`): no NVDEC",
         "libnppicc.so": "torchcodec converts no colours on a GPU: its way fails",
         "libnvrtc.so": "torchcodec's CUDA build may not load",
