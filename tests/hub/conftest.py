@@ -35,7 +35,7 @@ def nothing_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(scope="session")
 def many(tmp_path_factory: pytest.TempPathFactory) -> OpenS2V:
-    """300 clips without film, 75 pairs, 30 clips with views."""
+    """150 clips without film, 37 pairs, 16 clips with views."""
     folder = tmp_path_factory.mktemp("many")
     return opens2v_data.open(make_catalog(write_many_clips(folder / "release"), folder / "catalog"))
 

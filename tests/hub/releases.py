@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PARTS = ("total_part1", "total_part2")
-CLIPS_PER_PART = 150
+CLIPS_PER_PART = 75
 CLIPS_PER_SOURCE = 5
 PIECE_BYTES = 30_011
 """Not a multiple of 512, so that cuts fall into headers and payloads."""

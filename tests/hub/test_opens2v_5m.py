@@ -36,15 +36,15 @@ def test_loaded_rows_are_those_of_the_catalog(catalog: OpenS2V, config: Config) 
 
 
 def test_the_default_config_gives_clips_in_id_order(many: OpenS2V) -> None:
-    assert ids(stream(many)) == list(range(300))
+    assert ids(stream(many)) == list(range(150))
 
 
 @pytest.mark.parametrize(
     ("config", "where"),
     [
-        ("regular", "has_subject(clip_id, 'woman', min_gme := 0.3) AND part = 'total_part2'"),
+        ("regular", "has_subject(clip_id, 'woman', min_gme := 0.15) AND part = 'total_part2'"),
         ("regular", "aesthetic > 5 -- a comment"),
-        ("nexus-gpt", "motion IS NOT NULL AND clip_id > 100"),
+        ("nexus-gpt", "motion IS NOT NULL AND clip_id > 50"),
         ("nexus-cross", "image_similarity < 0.6 AND partner_part = 'total_part2'"),
     ],
 )
@@ -57,7 +57,7 @@ def test_a_condition_gives_the_rows_that_the_catalog_gives(many: OpenS2V, config
 
 def test_only_id_ranges_with_a_row_of_the_condition_become_shards(many: OpenS2V) -> None:
     assert 0.9 * MIN_SHARDS < stream(many).num_shards <= MIN_SHARDS
-    assert stream(many, where="clip_id IN (3, 4, 299)").num_shards == 2
+    assert stream(many, where="clip_id IN (3, 4, 149)").num_shards == 2
 
 
 @pytest.mark.parametrize("columns", [["caption"], ["video", "clip_id"], ["subjects", "clip_key"]])
@@ -117,7 +117,7 @@ def test_rows_become_triples_and_pairs(many: OpenS2V) -> None:
 
 
 def test_two_processes_may_prepare_one_dataset(many: OpenS2V) -> None:
-    assert ids(load(many, columns=["clip_id"], num_proc=2)) == list(range(300))
+    assert ids(load(many, columns=["clip_id"], num_proc=2)) == list(range(150))
 
 
 def cache_dir(root: Path, config: str | None = None, **options: Any) -> str:
@@ -165,7 +165,7 @@ def test_a_builder_goes_to_another_process(many: OpenS2V) -> None:
 
 def test_shuffling_whole_shards_loses_nothing(many: OpenS2V) -> None:
     shuffled = ids(stream(many, columns=["clip_id"]).shuffle(seed=1, buffer_size=1))
-    assert shuffled != sorted(shuffled) == list(range(300))
+    assert shuffled != sorted(shuffled) == list(range(150))
 
 
 def test_the_information_names_source_and_licence(many: OpenS2V) -> None:

@@ -71,7 +71,7 @@ def placed(row: dict[str, Any], uri: str) -> dict[str, Any]:
 def test_rows_from_the_hub_are_those_from_the_folder(hub: LocalHub, many: OpenS2V, nothing_named: Path) -> None:
     asked: list[tuple[Any, str | None]] = [
         ("regular", None),
-        ("regular", "num_subjects > 1 AND tech > 2"),
+        ("regular", "num_subjects > 1 AND tech > 1.4"),
         ("nexus-gpt", None),
         ("nexus-cross", "has_subject(clip_id, 'woman')"),
     ]
@@ -105,12 +105,12 @@ def test_loader_workers_share_the_rows_from_the_hub(hub: LocalHub, nothing_named
         path=(nothing_named,),
         **hub.environment(nothing_named.parent / "home"),
     )
-    assert json.loads(printed.splitlines()[-1]) == list(range(300))
+    assert json.loads(printed.splitlines()[-1]) == list(range(150))
 
 
 def test_a_stream_from_the_hub_goes_on_where_it_stopped(hub: LocalHub, nothing_named: Path) -> None:
     code = (
-        f"make = lambda: load(data_dir={ADDRESS!r}, columns=['clip_id'], where='tech > 1.5')\n"
+        f"make = lambda: load(data_dir={ADDRESS!r}, columns=['clip_id'], where='tech > 1.2')\n"
         "stopped = make(); rows = iter(stopped); head = [next(rows)['clip_id'] for _ in range(41)]\n"
         "resumed = make(); resumed.load_state_dict(stopped.state_dict())\n"
         "print(json.dumps(head + [row['clip_id'] for row in resumed] == [row['clip_id'] for row in make()]))"
@@ -185,9 +185,9 @@ def test_commands_take_an_address(hub: LocalHub, many: OpenS2V, capsys: pytest.C
     assert main(["info", ADDRESS, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert (told["catalog"], told["digest"]) == (f"{ADDRESS}@{hub.head('me/catalog')}", many.catalog.digest)
-    assert main(["stream", ADDRESS, "--where", "tech > 2.4", "--limit", "3", "--json"]) == 0
+    assert main(["stream", ADDRESS, "--where", "tech > 1.6", "--limit", "3", "--json"]) == 0
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [row["clip_id"] for row in rows] == [row["clip_id"] for row in many.rows("tech > 2.4", limit=3)]
+    assert [row["clip_id"] for row in rows] == [row["clip_id"] for row in many.rows("tech > 1.6", limit=3)]
     assert main(["info", "hf://datasets/me/nowhere"]) == 1
     assert "me/nowhere" in capsys.readouterr().err
     assert main(["info", "hf://models/me/catalog"]) == 2
