@@ -79,7 +79,9 @@ def test_several_clips_can_be_asked_at_once(addresses: list[str]) -> None:
 
 
 @pytest.mark.parametrize("whole_bytes", [10_000, 100])
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=30, deadline=None)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=30, deadline=None
+)
 @given(st.lists(st.tuples(st.integers(-300, 300), st.sampled_from([0, 1, 2]), st.integers(-1, 300)), max_size=6))
 def test_seeks_and_reads_are_those_of_a_file(whole_bytes: int, address: str, steps: list[tuple[int, int, int]]) -> None:
     with pytest.MonkeyPatch.context() as patch:
@@ -95,7 +97,9 @@ def test_seeks_and_reads_are_those_of_a_file(whole_bytes: int, address: str, ste
 
 
 @given(start=st.none() | st.integers(-400, 400), end=st.none() | st.integers(-400, 400))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=50, deadline=None)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=50, deadline=None
+)
 def test_ranges_are_those_of_slices(address: str, start: int | None, end: int | None) -> None:
     assert ClipFileSystem().cat_file(address, start, end) == payload(PARTS[0], 6)[start:end]
 
