@@ -37,7 +37,7 @@ import numpy as np
 import torch
 
 from opens2v_data.errors import ArchiveError, DecodeError
-from opens2v_data.waiting import WAKE_SECONDS
+from opens2v_data.waiting import WAKE_SECONDS, uncut
 from opens2v_loaders.batch import collate
 from opens2v_loaders.destination import destination_on
 from opens2v_loaders.feeding import Fed, Feed
@@ -179,7 +179,8 @@ class Pipeline:
         _running.add(self)
         try:
             for thread in self._threads:
-                thread.start()
+                with uncut():
+                    thread.start()
         except BaseException:  # Ctrl-C, or no more threads: those that have begun end at once
             self.close()
             raise

@@ -23,7 +23,7 @@ from opens2v_data.archive.readahead import ReadAhead
 from opens2v_data.archive.tarheader import BLOCK_BYTES
 from opens2v_data.archive.tarwalk import HEAD_BYTES, Element, WalkEnd
 from opens2v_data.errors import ArchiveError, RemoteError
-from opens2v_data.waiting import results_of
+from opens2v_data.waiting import results_of, uncut
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -288,8 +288,10 @@ class _Crew:
         """Start the first worker, which starts the others when it has seen enough of the tar, and the one that saves."""
         self._employ(self._map.next_chain())
         if self._log is not None:
-            self._saver = threading.Thread(target=self._save_now_and_then, name="opens2v-chains-save", daemon=True)
-            self._saver.start()
+            saver = threading.Thread(target=self._save_now_and_then, name="opens2v-chains-save", daemon=True)
+            with uncut():
+                saver.start()
+                self._saver = saver
 
     def stop(self) -> None:
         """Stop all threads and save what they found."""
@@ -306,8 +308,9 @@ class _Crew:
         if chain is None or self._stopped.is_set():
             return False
         worker = threading.Thread(target=self._work, args=(chain,), name="opens2v-chains", daemon=True)
-        worker.start()
-        self._workers.append(worker)
+        with uncut():
+            worker.start()
+            self._workers.append(worker)
         return True
 
     def _spread(self) -> None:

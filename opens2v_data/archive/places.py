@@ -12,6 +12,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from opens2v_data.archive.plan import Request
+from opens2v_data.waiting import uncut
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -98,8 +99,9 @@ class Places:
         for _ in range(min(places - num_free, self._max_threads - len(self._threads))):
             # Daemons: a store that hangs must not keep the interpreter from ending.
             thread = threading.Thread(target=self._thread, args=self._calls, name="opens2v-fetch", daemon=True)
-            thread.start()
-            self._threads.add(thread)
+            with uncut():
+                thread.start()
+                self._threads.add(thread)
 
     def put_last(self, jobs: list[Request | Clip]) -> None:
         """Put jobs at the end of the line."""

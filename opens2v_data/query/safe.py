@@ -31,6 +31,7 @@ from opens2v_data.query.connecting import MAX_THREADS
 from opens2v_data.query.hints import explain
 from opens2v_data.query.vetting import Rules, check_text, read_rules, vet
 from opens2v_data.query.views import JOINED, joined_in, names_categories, wide_clips
+from opens2v_data.waiting import uncut
 
 if TYPE_CHECKING:
     from opens2v_data.catalog.catalog import Catalog
@@ -288,13 +289,15 @@ def _stopping(cursor: duckdb.DuckDBPyConnection, seconds: float) -> Iterator[thr
                     cursor.interrupt()
 
     thread = threading.Thread(target=stop, name="opens2v-safe-sql", daemon=True)
-    thread.start()
     try:
+        with uncut():
+            thread.start()
         yield was_stopped
     finally:
         with lock:
             is_over.set()
-        thread.join()  # it holds the cursor
+        if thread.ident is not None:
+            thread.join()  # it holds the cursor
 
 
 def _placed(cursor: duckdb.DuckDBPyConnection, text: str, error: Exception) -> Exception:

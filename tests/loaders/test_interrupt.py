@@ -24,6 +24,7 @@ import pytest
 from torch.utils.data import DataLoader
 
 import opens2v_data
+from loaders.waiting import threads_left
 from opens2v_loaders.loader import ClipLoader
 from opens2v_loaders.options import LoaderOptions
 from opens2v_loaders.sampling import ClipSpec
@@ -156,8 +157,12 @@ class Trained:
         self.before = json.loads(self.line())
 
     def line(self) -> str:
-        """Return the next line it says."""
-        return _pipe(self.process.stdout).readline()
+        """Return the next line it says; where it ended instead, fail with its last words."""
+        line = _pipe(self.process.stdout).readline()
+        if not line:
+            _, err = self.process.communicate(timeout=200)
+            pytest.fail(f"the process ended with {self.process.returncode}: {err[-4000:]}")
+        return line
 
     def interrupted(self, seconds: float) -> dict[str, Any]:
         """Let it train for so long, interrupt it, and return what it holds then."""
@@ -219,6 +224,46 @@ def test_nothing_is_left_after_ctrl_c_at_a_random_moment(
         assert trained.left_behind() == []
     finally:
         trained.kill()
+
+
+class BegunLate(threading.Thread):
+    """A thread whose `start` is interrupted while it runs and says so late, as on a busy machine; once."""
+
+    is_next = True
+
+    def start(self) -> None:
+        if BegunLate.is_next and self.name.startswith("opens2v-decode"):
+            BegunLate.is_next = False
+            self._started = _Late(self)
+        super().start()
+
+
+class _Late(threading.Event):
+    def __init__(self, thread: threading.Thread) -> None:
+        super().__init__()
+        self.thread = thread
+
+    def set(self) -> None:
+        time.sleep(0.05)
+        super().set()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        while self.thread.ident is None:
+            time.sleep(0.001)
+        signal.raise_signal(signal.SIGINT)
+        return super().wait(timeout)
+
+
+def test_ctrl_c_while_a_thread_is_begun_is_a_ctrl_c(
+    sample_catalog: Path, sample_release: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loader = loader_of(str(sample_catalog), str(sample_release))
+    monkeypatch.setattr(threading, "Thread", BegunLate)
+    monkeypatch.setattr(BegunLate, "is_next", True)
+    with pytest.raises(KeyboardInterrupt):
+        iter(loader).__next__()
+    assert threads_left() == []
+    assert sum(1 for _ in loader) > 1
 
 
 def _pipe(stream: IO[str] | None) -> IO[str]:
