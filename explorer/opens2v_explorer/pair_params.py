@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar, get_args
 
 from opens2v_data.query.pairpages import PAIR_ORDERS, Bounds, Classes, PairFilter, PairOrder
-from opens2v_explorer.verdicts.unjudged import Judged
+from opens2v_explorer.verdicts.unjudged import Judged, as_param
 
 T = TypeVar("T", bound=str)
 
@@ -102,7 +102,7 @@ class PairParams:
             "classes": None if self.classes == "any" else self.classes,
             "order": None if self.order == "-image" else self.order,
             "of": self.of or None,
-            "judged": None if self.judged == "any" else self.judged,
+            "judged": as_param(self.judged),
         }
 
 

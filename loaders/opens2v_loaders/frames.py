@@ -139,10 +139,10 @@ def decoded(
             error = _why_unsound(clip, frame_idx, spans[frame_idx], damaged)
             if error is None:
                 continue
-            if 0 < spans[frame_idx][0] in damaged:
-                again[frame_idx] = error
-            else:
+            begun_at = spans[frame_idx][0]
+            if begun_at == 0 or begun_at not in damaged:
                 raise error
+            again[frame_idx] = error
     if again:
         ends = {frame_idx: spans[frame_idx][1] for frame_idx in again}
         damaged = set[int]()

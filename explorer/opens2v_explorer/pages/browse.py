@@ -42,9 +42,8 @@ def page() -> None:
             status.html(_status(len(rows), None))
             st.html(gallery(rows) if state.param("view") != "table" else listing(rows))
             st.html(_pager(after, found.after))
-            answers.foresee(
-                filters
-            )  # now that they are on their way: to list a million clips holds Python up for 0.1 s
+            # Now that they are on their way: to list a million clips holds Python up for 0.1 s.
+            answers.foresee(filters)
         elif after:
             st.html(markup.state(states.state("no-results", "There is no clip after the last one."), html=_first()))
         else:

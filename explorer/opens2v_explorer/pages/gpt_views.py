@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 import streamlit as st
@@ -16,15 +16,13 @@ from opens2v_explorer.runtime import current
 from opens2v_explorer.state import current_filters, current_slice, link_to, param
 from opens2v_explorer.states import state
 from opens2v_explorer.verdicts import view_target
-from opens2v_explorer.verdicts.buttons import identity_buttons, judged_by, reviewer
-from opens2v_explorer.verdicts.unjudged import Judged, clips_with_views_left
+from opens2v_explorer.verdicts.buttons import identity_buttons, judged_by, lists_html, reviewer
+from opens2v_explorer.verdicts.unjudged import Judged, as_param, clips_with_views_left
 
 if TYPE_CHECKING:
     from opens2v_data.triples import Triple, View
 
 CLIPS_SHOWN = 4
-JUDGED_NAMES: dict[Judged, str] = {"any": "All views", "todo": "Not judged yet", "others": "Judged by others, blind"}
-
 LEFT: dict[Judged, str] = {
     "any": "",
     "todo": " that you have not judged",
@@ -37,7 +35,8 @@ def page() -> None:
     st.html("<h1 class='o-title'>GPT-Image-1 views</h1>")
     judged, mine = _judged_param(), judged_by("view", reviewer())
     if not param("key"):
-        stage.show(_which_html(judged), key="views-which")
+        lists = lists_html("views", judged, lambda one: link_to("gpt_views", judged=one))
+        stage.show(lists, key="views-which")
     try:
         clip_ids, after, total = _chosen(judged, mine)
     except QueryError as error:
@@ -65,33 +64,19 @@ def page() -> None:
     if param("key"):
         pager.append(markup.link(link_to("gpt_views"), "All clips with views", data_testid="views-all"))
     if param("after"):
-        first = link_to("gpt_views", judged=_written(judged))
+        first = link_to("gpt_views", judged=as_param(judged))
         pager.append(markup.link(first, "First clips", keep="views-first", data_testid="views-first"))
     if after:
-        following = link_to("gpt_views", judged=_written(judged), after=after)
+        following = link_to("gpt_views", judged=as_param(judged), after=after)
         pager.append(markup.link(following, "Next clips", keep="views-next", data_testid="views-next"))
     stage.show(f'<p class="links">{"".join(pager)}</p>', key="views-pager")
 
 
 def _judged_param() -> Judged:
-    for judged in JUDGED_NAMES:
+    for judged in get_args(Judged):
         if judged == param("judged"):
             return judged
     return "any"
-
-
-def _written(judged: Judged) -> str | None:
-    """Return it as the URL has it; None is left out there."""
-    return None if judged == "any" else judged
-
-
-def _which_html(judged: Judged) -> str:
-    items = []
-    for one, name in JUDGED_NAMES.items():
-        mark = {"aria_current": "true"} if one == judged else {}
-        href = link_to("gpt_views", judged=_written(one))
-        items.append(markup.link(href, name, css="preset", keep=f"judged-{one}", data_testid=f"judged-{one}", **mark))
-    return f'<nav class="links presets" aria-label="Which views">{"".join(items)}</nav>'
 
 
 def _chosen(judged: Judged, mine: set[str]) -> tuple[list[int], str | None, int | None]:

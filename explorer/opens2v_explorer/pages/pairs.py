@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -19,14 +18,13 @@ from opens2v_explorer.scatter import MAX_POINTS, scatter_data, show_scatter
 from opens2v_explorer.state import current_filters, current_slice, link_to, param, set_params
 from opens2v_explorer.states import state
 from opens2v_explorer.verdicts import pair_target, subject_target
-from opens2v_explorer.verdicts.buttons import identity_buttons, judged_by, reviewer
-from opens2v_explorer.verdicts.unjudged import Judged, pairs_left
+from opens2v_explorer.verdicts.buttons import identity_buttons, judged_by, lists_html, reviewer
+from opens2v_explorer.verdicts.unjudged import pairs_left
 
 if TYPE_CHECKING:
     from opens2v_data.query.slices import Slice
 
 PAIRS_SHOWN = 18
-JUDGED_NAMES: dict[Judged, str] = {"any": "All pairs", "todo": "Not judged yet", "others": "Judged by others, blind"}
 
 Place = dict[str, str | int | None]
 """Where in which list a pair stands: parameters `after` and `pair`."""
@@ -121,16 +119,12 @@ def _head_html(params: PairParams) -> str:
         mark = {"aria_current": "true"} if is_current else {}
         href = link_to("pairs", None, **one.to_params())
         items.append(markup.link(href, escape(name), css="preset", keep=f"preset-{name}", data_testid="preset", **mark))
-    left = []
-    for judged, name in JUDGED_NAMES.items():
-        mark = {"aria_current": "true"} if judged == params.judged else {}
-        href = link_to("pairs", None, **replace(params, judged=judged).to_params())
-        left.append(
-            markup.link(href, name, css="preset", keep=f"judged-{judged}", data_testid=f"judged-{judged}", **mark)
-        )
+    lists = lists_html(
+        "pairs", params.judged, lambda judged: link_to("pairs", None, **(params.to_params() | {"judged": judged}))
+    )
     return (
         f'<nav class="links presets" aria-label="Presets">{"".join(items)}</nav>'
-        f'<nav class="links presets" aria-label="Which pairs" style="margin-top:.5rem">{"".join(left)}</nav>'
+        f'<div style="margin-top:.5rem">{lists}</div>'
     )
 
 

@@ -1,4 +1,4 @@
-"""Same identity, not, or unsure: buttons with keys for pages of pairs and views. Their verdicts need no run of the script."""
+"""Same identity, not, or unsure: buttons with keys, and lists, of pairs and views. Verdicts need no run of the script."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import streamlit as st
 from streamlit.components.v2 import component
 
+from opens2v_explorer import markup
 from opens2v_explorer.runtime import current
 from opens2v_explorer.stage import static_text
 from opens2v_explorer.state import param
 from opens2v_explorer.verdicts.events import MAX_WHO
+from opens2v_explorer.verdicts.unjudged import Judged, as_param
 
 if TYPE_CHECKING:
     from opens2v_explorer.runtime import Explorer
@@ -36,6 +38,26 @@ def outbox_data(explorer: Explorer) -> dict[str, Any]:
         "writable": explorer.verdicts.is_writable,
         "why": explorer.verdicts.why_read_only or "",
     }
+
+
+def lists_html(noun: str, judged: Judged, link: Callable[[str | None], str]) -> str:
+    """Return links to the lists of pairs or views: all, those left to a reviewer, those that others judged.
+
+    Args:
+        noun: what is listed.
+        judged: the list that is shown.
+        link: gives the address of a list, by the URL's `judged`.
+    """
+    names: dict[Judged, str] = {"any": f"All {noun}", "todo": "Not judged yet", "others": "Judged by others, blind"}
+    items = []
+    for one, name in names.items():
+        mark = {"aria_current": "true"} if one == judged else {}
+        items.append(
+            markup.link(
+                link(as_param(one)), name, css="preset", keep=f"judged-{one}", data_testid=f"judged-{one}", **mark
+            )
+        )
+    return f'<nav class="links presets" aria-label="Which {noun}">{"".join(items)}</nav>'
 
 
 def judged_by(kind: Literal["pair", "view"], who: str) -> set[str]:

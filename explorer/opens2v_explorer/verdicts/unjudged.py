@@ -27,6 +27,11 @@ _known: dict[tuple[str, str], tuple[int, ...]] = {}
 _lock = threading.Lock()
 
 
+def as_param(judged: Judged) -> str | None:
+    """Return it as the URL's `judged`; all are asked for without one."""
+    return None if judged == "any" else judged
+
+
 def pairs_left(
     explorer: Explorer, judged: Judged, who: str, mine: Collection[str]
 ) -> tuple[tuple[int, ...] | None, tuple[int, ...]]:
