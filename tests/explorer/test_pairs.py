@@ -248,7 +248,7 @@ def test_pairs_that_i_have_not_judged_and_those_that_others_have_are_listed_alon
     say(explorer, "other", theirs, both)
     left = run("pairs", "judged=todo")
     assert listed(left) == [one for one in every if one not in mine_ids | both_ids][: page.PAIRS_SHOWN]
-    assert f"<b>{len(every) - len(mine_ids | both_ids)}</b> pairs" in html(left)
+    assert f"<b>{len(every) - len(mine_ids | both_ids)}</b> pairs that you have not judged, whose clips" in html(left)
     blind = run("pairs", "judged=others")
     assert set(listed(blind)) == their_ids
     assert 'data-verdict="different"' not in stage_html(blind)

@@ -17,17 +17,12 @@ from opens2v_explorer.state import current_filters, current_slice, link_to, para
 from opens2v_explorer.states import state
 from opens2v_explorer.verdicts import view_target
 from opens2v_explorer.verdicts.buttons import identity_buttons, judged_by, lists_html, reviewer
-from opens2v_explorer.verdicts.unjudged import Judged, as_param, clips_with_views_left
+from opens2v_explorer.verdicts.unjudged import LEFT, Judged, as_param, clips_with_views_left
 
 if TYPE_CHECKING:
     from opens2v_data.triples import Triple, View
 
 CLIPS_SHOWN = 4
-LEFT: dict[Judged, str] = {
-    "any": "",
-    "todo": " that you have not judged",
-    "others": " that others judged and you did not",
-}
 
 
 def page() -> None:

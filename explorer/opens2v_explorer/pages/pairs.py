@@ -19,7 +19,7 @@ from opens2v_explorer.state import current_filters, current_slice, link_to, para
 from opens2v_explorer.states import state
 from opens2v_explorer.verdicts import pair_target, subject_target
 from opens2v_explorer.verdicts.buttons import identity_buttons, judged_by, lists_html, reviewer
-from opens2v_explorer.verdicts.unjudged import pairs_left
+from opens2v_explorer.verdicts.unjudged import LEFT, pairs_left
 
 if TYPE_CHECKING:
     from opens2v_data.query.slices import Slice
@@ -96,9 +96,10 @@ def _clip_id(params: PairParams) -> int | None:
 
 
 def _of(params: PairParams) -> str:
+    left = f"{LEFT[params.judged]}," if params.judged != "any" else ""
     if not params.of:
-        return " whose clips both meet the filters"
-    return f" of clip {markup.link(link_to('clip', key=params.of), escape(params.of))}"
+        return f"{left} whose clips both meet the filters"
+    return f"{left} of clip {markup.link(link_to('clip', key=params.of), escape(params.of))}"
 
 
 def _nothing(params: PairParams) -> Any:

@@ -21,6 +21,13 @@ if TYPE_CHECKING:
 Judged = Literal["any", "todo", "others"]
 """Whoever judged them; not this reviewer; others and not this reviewer, whose verdicts are not shown: for agreement."""
 
+LEFT: dict[Judged, str] = {
+    "any": "",
+    "todo": " that you have not judged",
+    "others": " that others judged and you did not",
+}
+"""What is listed, in words that follow its noun."""
+
 _VIEWS = "SELECT clip_id, count(*) AS num_views FROM clip_views WHERE clip_id IN (SELECT clip_id FROM judged) GROUP BY clip_id"
 
 _known: dict[tuple[str, str], tuple[int, ...]] = {}
